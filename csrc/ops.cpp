@@ -1,0 +1,49 @@
+// The op's schema and its dispatch. ffdwv_fast/loss/op.py holds the fake and autograd halves.
+#include <torch/csrc/stable/library.h>
+
+#include <tuple>
+
+#include "arguments.h"
+#include "cpu/loss_cpu.h"
+
+namespace ffdwv {
+namespace {
+
+using Kernel = void (*)(const LossArguments&, const LossOutputs&);
+
+template <Kernel kernel>
+std::tuple<Tensor, Tensor, Tensor> run(
+    const Tensor& logits,
+    const Tensor& labels,
+    const std::optional<Tensor>& similarity,
+    const std::optional<Tensor>& neg_entropy,
+    const std::optional<Tensor>& grad_out,
+    double ce_weight,
+    double soft_weight,
+    int64_t reduction,
+    int64_t ignore_index,
+    bool compute_grad) {
+  const LossArguments arguments{
+      logits,    labels,      similarity,
+      neg_entropy, grad_out,  ce_weight,
+      soft_weight, static_cast<Reduction>(reduction), ignore_index,
+      compute_grad};
+  check(arguments);
+  LossOutputs outputs = allocate_outputs(arguments);
+  kernel(arguments, outputs);
+  return {outputs.loss, outputs.parts, outputs.grad};
+}
+
+}  // namespace
+}  // namespace ffdwv
+
+STABLE_TORCH_LIBRARY(ffdwv_fast, m) {
+  m.def(
+      "ffdwv_loss(Tensor logits, Tensor labels, Tensor? similarity, Tensor? neg_entropy, "
+      "Tensor? grad_out, float ce_weight, float soft_weight, int reduction, int ignore_index, "
+      "bool compute_grad) -> (Tensor loss, Tensor parts, Tensor grad)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(ffdwv_fast, CPU, m) {
+  m.impl("ffdwv_loss", TORCH_BOX(&ffdwv::run<ffdwv::loss_cpu>));
+}

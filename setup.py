@@ -1,0 +1,47 @@
+"""Hands CMake the interpreter and the version; CMakeLists.txt is the build definition."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+
+
+def tool(name: str) -> str:
+    """The path of a build tool: the one of this interpreter's environment before the system's."""
+    found = shutil.which(
+        name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    if found is None:
+        raise SystemExit(f"{name} is not installed: pip install {name}")
+    return found
+
+
+class CMakeBuild(build_ext):
+    """Builds the native libraries into the package folder: of the wheel, or of the checkout."""
+
+    def build_extension(self, ext):
+        output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
+        build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
+        build.mkdir(parents=True, exist_ok=True)
+        configure = [
+            *(tool("cmake"), "-S", str(ROOT), "-B", str(build), "-G", "Ninja"),
+            f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
+            f"-DPython_EXECUTABLE={sys.executable}",
+            f"-DFFDWV_OUTPUT_DIR={output}",
+            f"-DFFDWV_VERSION={self.distribution.get_version()}",
+            *os.environ.get("FFDWV_CMAKE_ARGS", "").split(),
+        ]
+        subprocess.run(configure, check=True)
+        subprocess.run([tool("cmake"), "--build", str(build)], check=True)
+
+
+setup(
+    ext_modules=[Extension("ffdwv_fast._build_info", sources=[])],
+    cmdclass={"build_ext": CMakeBuild},
+)
