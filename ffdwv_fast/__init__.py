@@ -1,0 +1,28 @@
+"""ffdwv_fast: word-vector soft labels, a fused loss op, a fast trainer for small images.
+
+W = class_vectors(["cat", "dog", "ship"], source="glove-6b-50d")   # [C, D]
+S = similarity_matrix(W)                                           # [C, C], rows sum to 1
+loss = ffdwv_loss(logits, labels, S)                               # CE + KL(S_y || p)
+"""
+
+from ffdwv_fast.build import build_info
+from ffdwv_fast.errors import InputError
+from ffdwv_fast.loss import FFDWVLoss, LossParts, ffdwv_loss
+from ffdwv_fast.models import resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
+from ffdwv_fast.semantics import class_vectors, similarity_matrix
+
+__all__ = [
+    "FFDWVLoss",
+    "InputError",
+    "LossParts",
+    "build_info",
+    "class_vectors",
+    "ffdwv_loss",
+    "resnet8",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+    "similarity_matrix",
+]

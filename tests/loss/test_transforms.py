@@ -1,0 +1,176 @@
+"""The op inside PyTorch's machinery: autograd, opcheck, torch.compile, torch.export, autocast."""
+
+import copy
+import io
+
+import pytest
+import torch
+
+from ffdwv_fast import FFDWVLoss, ffdwv_loss
+from tests.loss.cases import GRAD_TOLERANCE, LOSS_TOLERANCE, assert_loss_matches, make_case
+
+REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_gradcheck_in_float64_with_a_random_grad_out(reduction):
+    case = make_case(6, 7, torch.float64)
+    weight = torch.randn(6 if reduction == "none" else (), dtype=torch.float64)
+    labels = case.labels.clone()
+    labels[2] = -100
+
+    def weighted(logits):
+        loss = ffdwv_loss(logits, labels, case.similarity, 0.7, ce_weight=1.3, reduction=reduction)
+        return (loss * weight).sum()
+
+    assert torch.autograd.gradcheck(weighted, case.logits.requires_grad_(), atol=1e-9, rtol=1e-7)
+
+
+@pytest.mark.parametrize("compute_grad", [False, True])
+@pytest.mark.parametrize("reduction", REDUCTIONS.values(), ids=REDUCTIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_opcheck(dtype, reduction, compute_grad):
+    case = make_case(5, 11, dtype)
+    logits = case.logits.requires_grad_()
+    for similarity, layout in ((case.similarity, "S"), (None, "no S")):
+        args = (
+            logits,
+            case.labels,
+            similarity,
+            None,
+            None,
+            1.0,
+            0.5,
+            reduction,
+            -100,
+            compute_grad,
+        )
+        results = torch.library.opcheck(torch.ops.ffdwv_fast.ffdwv_loss.default, args)
+        assert set(results.values()) == {"SUCCESS"}, layout
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compile_in_one_graph(backend):
+    torch._dynamo.reset()
+    compiled = torch.compile(ffdwv_loss, fullgraph=True, backend=backend)
+    for dtype in (torch.float32, torch.bfloat16):
+        assert_loss_matches(make_case(12, 10, dtype), compiled, what=f"{dtype}")
+
+
+def test_compile_with_a_changing_batch_size():
+    torch._dynamo.reset()
+    compiled = torch.compile(ffdwv_loss, fullgraph=True, backend="aot_eager", dynamic=True)
+    for n in (3, 8, 129):
+        assert_loss_matches(make_case(n, 10), compiled, what=f"N = {n}", reduction="sum")
+
+
+def test_compile_of_a_network_with_the_module():
+    torch._dynamo.reset()
+    case = make_case(16, 10)
+    criterion = FFDWVLoss(case.similarity, soft_weight=0.5)
+    layer = torch.nn.Linear(10, 10)
+    eager = copy.deepcopy(layer)
+
+    def step(x):
+        return criterion(layer(x), case.labels)
+
+    loss = torch.compile(step, fullgraph=True, backend="aot_eager")(case.logits)
+    loss.backward()
+    want = criterion(eager(case.logits), case.labels)
+    want.backward()
+    torch.testing.assert_close(loss, want, rtol=LOSS_TOLERANCE[torch.float32], atol=1e-6)
+    torch.testing.assert_close(layer.weight.grad, eager.weight.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_export_and_reload():
+    case = make_case(16, 10)
+    batch = torch.export.Dim("batch", min=2, max=1024)
+    program = torch.export.export(
+        FFDWVLoss(case.similarity),
+        (case.logits, case.labels),
+        dynamic_shapes=({0: batch}, {0: batch}),
+    )
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    other = make_case(31, 10, seed=1)
+    got = torch.export.load(file).module()(other.logits, other.labels)
+    want = ffdwv_loss(other.logits, other.labels, case.similarity)
+    torch.testing.assert_close(got, want, rtol=LOSS_TOLERANCE[torch.float32], atol=1e-6)
+
+
+def test_autocast_leaves_the_logits_as_they_are():
+    case = make_case(16, 10, torch.bfloat16)
+    logits = case.logits.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = ffdwv_loss(logits, case.labels, case.similarity)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert logits.grad.dtype == torch.bfloat16
+    assert_loss_matches(case._replace(logits=logits.detach()), ffdwv_loss)
+
+
+def test_no_gradient_is_computed_where_none_is_wanted():
+    case = make_case(4, 10)
+    assert ffdwv_loss(case.logits, case.labels, case.similarity).grad_fn is None
+    with torch.no_grad():
+        assert (
+            ffdwv_loss(case.logits.requires_grad_(), case.labels, case.similarity).grad_fn is None
+        )
+    with torch.inference_mode():
+        assert ffdwv_loss(case.logits, case.labels, case.similarity.clone()).is_inference()
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "registered"])
+def test_double_backward_is_refused(compiled):
+    case = make_case(4, 5, torch.float64)
+    logits = case.logits.requires_grad_()
+    if compiled:
+        loss, *_ = torch.ops.ffdwv_fast.ffdwv_loss(
+            logits, case.labels, case.similarity, None, None, 1.0, 1.0, 1, -100, False
+        )
+    else:
+        loss = ffdwv_loss(logits, case.labels, case.similarity)
+    (grad,) = torch.autograd.grad(loss * 2, logits, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"once"):
+        grad.sum().backward()
+
+
+def test_the_parts_carry_no_gradient():
+    case = make_case(4, 5)
+    parts = ffdwv_loss(
+        case.logits.requires_grad_(), case.labels, case.similarity, return_parts=True
+    )
+    assert [part.requires_grad for part in parts] == [True, False, False, False]
+
+
+def test_float16_gradient_survives_a_loss_scale():
+    # At 1 / 4096 of a mean, p = 1e-4 underflows float16; scaled by 65536 it must not.
+    n = 4096
+    logits = torch.zeros(n, 2, dtype=torch.float16)
+    logits[:, 0] = 9.0
+    logits.requires_grad_()
+    loss = ffdwv_loss(logits, torch.zeros(n, dtype=torch.int64), None)
+    (loss * 65536).backward()
+    p = torch.softmax(torch.tensor([9.0, 0.0], dtype=torch.float64), 0)[1].item()
+    wanted = p / n * 65536
+    assert wanted / 65536 < 2**-24
+    torch.testing.assert_close(
+        logits.grad[:, 1].double(),
+        torch.full((n,), wanted, dtype=torch.float64),
+        rtol=GRAD_TOLERANCE[torch.float16],
+        atol=0,
+    )
+
+
+def test_module_moves_saves_and_loads_its_matrix():
+    case = make_case(4, 10)
+    module = FFDWVLoss(case.similarity, soft_weight=0.5, reduction="sum")
+    other = FFDWVLoss(torch.eye(10), soft_weight=0.5, reduction="sum")
+    before = other(case.logits, case.labels)
+    other.load_state_dict(module.state_dict())
+    want = ffdwv_loss(case.logits, case.labels, case.similarity, 0.5, reduction="sum")
+    assert torch.equal(other(case.logits, case.labels), want)
+    assert not torch.equal(before, want)
+    assert list(module.state_dict()) == ["similarity"]
+    assert copy.deepcopy(module)(case.logits, case.labels) == want
