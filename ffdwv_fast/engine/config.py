@@ -1,0 +1,45 @@
+"""What a run is made of, resolved: every default filled in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The configuration of one run, as config.json holds it.
+
+    Attributes:
+        method: a name in METHODS.
+        dataset: a name in DATASETS.
+        data_dir: folder of the data sets.
+        train_limit: how many training images are used; None for all.
+        model: a name in MODELS.
+        shortcut: "A" or "B".
+        epochs: passes over the training images.
+        batch_size: images per step.
+        lr: learning rate of the first step.
+        weight_decay: of every parameter.
+        amp: "off", "bf16" or "fp16".
+        loader: a name in LOADERS.
+        device: as torch names it.
+        seed: of the initial weights, the order and the augmentation.
+        soft_weight: weight of the soft-target term.
+        similarity: what S was made from (source, metric, temperature, mean diagonal, aliases); None
+            for methods without.
+    """
+
+    method: str
+    dataset: str
+    data_dir: str
+    train_limit: int | None
+    model: str
+    shortcut: str
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    amp: str
+    loader: str
+    device: str
+    seed: int
+    soft_weight: float
+    similarity: dict[str, object] | None

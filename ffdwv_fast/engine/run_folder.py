@@ -1,0 +1,84 @@
+"""What a run leaves behind, in a folder of its own."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from torch import nn
+
+from ffdwv_fast.atomic_file import replaced_file
+from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.engine.curves import draw_curves
+from ffdwv_fast.engine.trainer import EpochRecord
+from ffdwv_fast.errors import InputError
+
+
+class RunFolder:
+    """config.json, metrics.jsonl, summary.json, model.safetensors and curves.png of one run.
+
+    Args:
+        path: where; made if it is not there.
+        config: written at once.
+
+    Raises:
+        InputError: the folder already holds something, or cannot be written.
+    """
+
+    def __init__(self, path: Path, config: TrainConfig):
+        check_free(path)
+        self.path = path
+        self.config = config
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._write_json("config.json", asdict(config))
+        except OSError as error:
+            raise InputError(
+                f"--out {path}: cannot be written ({error.strerror}); name another folder"
+            ) from error
+
+    def add_epoch(self, record: EpochRecord) -> None:
+        """Append a line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(record._asdict()) + "\n")
+
+    def finish(
+        self, records: Sequence[EpochRecord], model: nn.Module, summary: dict[str, object]
+    ) -> None:
+        """Write the weights, the picture and, last, the summary that marks the run as complete."""
+        from safetensors.torch import save
+
+        weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+        with replaced_file(self.path / "model.safetensors") as file:
+            file.write(save(weights))
+        c = self.config
+        title = f"{c.method}, {c.model} on {c.dataset}, seed {c.seed}"
+        draw_curves(records, title, self.path / "curves.png")
+        self._write_json("summary.json", summary)
+
+    def _write_json(self, name: str, content: dict[str, object]) -> None:
+        with replaced_file(self.path / name) as file:
+            file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def check_free(path: Path) -> None:
+    """Raise InputError if the path is a file, or a folder with something in it."""
+    if path.is_dir():
+        if any(path.iterdir()):
+            what = "a run" if (path / "config.json").exists() else "files"
+            raise InputError(f"--out {path} already holds {what}; name another folder or remove it")
+    elif path.exists():
+        raise InputError(f"--out {path} is a file; name a folder")
+
+
+def default_path(config: TrainConfig) -> Path:
+    """A new folder under runs/, named by the time and what is run."""
+    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    c = config
+    base = Path("runs") / f"{now}-{c.dataset}-{c.model}-{c.method}-seed{c.seed}"
+    path, again = base, 1
+    while path.exists():
+        again += 1
+        path = base.with_name(f"{base.name}-{again}")
+    return path

@@ -1,0 +1,9 @@
+"""The paper's method."""
+
+from ffdwv_fast.methods.method import Method
+
+
+class FFDWV(Method):
+    """Cross-entropy + soft_weight * KL(S_y || p) (paper, eq. 9)."""
+
+    needs_similarity = True
