@@ -1,0 +1,1 @@
+"""Data sets, their augmentation and the loaders that turn them into batches."""

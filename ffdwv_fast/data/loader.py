@@ -1,0 +1,191 @@
+"""What every loader is, and the factory that makes one by name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ffdwv_fast.data.augmentation import EpochPlan, plain_plan, random_plan
+from ffdwv_fast.data.dataset import Dataset, ImageSet
+from ffdwv_fast.errors import InputError
+
+
+class Batch(NamedTuple):
+    """One batch, on the loader's device, the consumer's to keep.
+
+    Attributes:
+        images: float32 or float16 [B, C, H, W] in channels_last memory, (pixel/255 - mean) / std.
+        labels: int64 [B].
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+class Loader(ABC):
+    """Epochs of batches, each a pure function of (seed, epoch, image index).
+
+    Epochs may be asked for in any order and left before their end. Padding is black (pixel 0),
+    added before normalisation. The last batch of an epoch may be smaller.
+
+    Args:
+        images: the images to load.
+        dataset: gives mean, std, padding and flip.
+        batch_size: images per batch, at least 1.
+        device: where the batches are to be.
+        seed: of order, crop and flip; 0 to 2**63 - 1.
+        augment: random crops and flips; otherwise every image whole.
+        shuffle: random order; None means the same as ``augment``.
+        half: float16 images instead of float32.
+
+    Raises:
+        InputError: a batch size below 1, or a seed out of range.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        images: ImageSet,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        device: torch.device,
+        seed: int,
+        augment: bool,
+        shuffle: bool | None = None,
+        half: bool = False,
+    ):
+        if batch_size < 1:
+            raise InputError(f"batch size {batch_size}: expected 1 or more")
+        self.images = images
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.device = device
+        self.seed = seed
+        self.augment = augment
+        self.shuffle = augment if shuffle is None else shuffle
+        self.dtype = torch.float16 if half else torch.float32
+        self.plan(0)
+
+    @property
+    def images_per_epoch(self) -> int:
+        """How many images an epoch has: all of them, once each."""
+        return len(self.images)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches an epoch has, the smaller last one included."""
+        return -(-len(self.images) // self.batch_size)
+
+    def plan(self, epoch: int) -> EpochPlan:
+        """Order, crop and flip of an epoch's images.
+
+        Raises:
+            InputError: epoch is not an integer from 0 to 2**63 - 1.
+        """
+        n, padding = len(self.images), self.dataset.padding
+        if not self.augment:
+            return plain_plan(self.seed, epoch, n, padding=padding, shuffle=self.shuffle)
+        return random_plan(
+            self.seed, epoch, n, padding=padding, flip=self.dataset.flip, shuffle=self.shuffle
+        )
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch, see :class:`Batch`; finish or leave it before the next.
+
+        Raises:
+            InputError: epoch is not an integer from 0 to 2**63 - 1.
+        """
+        return self._batches(self.plan(epoch))
+
+    @abstractmethod
+    def _batches(self, plan: EpochPlan) -> Iterator[Batch]:
+        """The batches that the plan describes."""
+
+    def close(self) -> None:  # noqa: B027 - most loaders hold nothing
+        """Free what the loader holds; calling it twice is fine."""
+
+
+def pad(images: np.ndarray, padding: int) -> np.ndarray:
+    """Images [..., H, W, C] with ``padding`` black pixels on every side of H and W."""
+    around = [(0, 0)] * (images.ndim - 3) + [(padding, padding), (padding, padding), (0, 0)]
+    return np.pad(images, around)
+
+
+def _torch_loader(*args, **kwargs) -> Loader:
+    from ffdwv_fast.data.torch_loader import TorchLoader
+
+    return TorchLoader(*args, **kwargs)
+
+
+def _dali_loader(*args, **kwargs) -> Loader:
+    from ffdwv_fast.data.dali_loader import DaliLoader
+
+    return DaliLoader(*args, **kwargs)
+
+
+LOADERS: dict[str, Callable[..., Loader]] = {
+    "dali": _dali_loader,
+    "torch": _torch_loader,
+}
+
+
+def make_loader(
+    kind: str,
+    images: ImageSet,
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    device: torch.device | str,
+    seed: int,
+    augment: bool,
+    shuffle: bool | None = None,
+    half: bool = False,
+) -> Loader:
+    """Make a loader; all kinds yield the same batches.
+
+    Args:
+        kind: a name in :data:`LOADERS`.
+        images: the images to load, ``dataset.train`` or ``dataset.test``.
+        dataset: gives mean, std, padding and flip.
+        batch_size: images per batch, at least 1.
+        device: "cpu", "cuda" or "cuda:N".
+        seed: of order, crop and flip; 0 to 2**63 - 1.
+        augment: random crops and flips; otherwise every image whole.
+        shuffle: random order; None means the same as ``augment``.
+        half: float16 images instead of float32.
+
+    Raises:
+        InputError: an unknown kind, a loader whose library is missing, a device that this
+            machine lacks, a batch size below 1, or a seed out of range.
+    """
+    if kind not in LOADERS:
+        raise InputError(f"loader {kind!r}: expected one of {', '.join(LOADERS)}")
+    return LOADERS[kind](
+        images,
+        dataset,
+        batch_size=batch_size,
+        device=_checked_device(device),
+        seed=seed,
+        augment=augment,
+        shuffle=shuffle,
+        half=half,
+    )
+
+
+def _checked_device(device: torch.device | str) -> torch.device:
+    try:
+        checked = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device {device!r}: expected cpu, cuda or cuda:N") from error
+    if checked.type not in ("cpu", "cuda"):
+        raise InputError(f"device {str(device)!r}: expected cpu, cuda or cuda:N")
+    if checked.type == "cuda" and (checked.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {str(device)!r}: this machine offers torch {torch.cuda.device_count()} "
+            "CUDA devices; use cpu or an index below that"
+        )
+    return checked

@@ -1,0 +1,24 @@
+"""Fixtures that several rooms of the tests use."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def cifar_dir():
+    """A folder with the complete CIFAR-10 and CIFAR-100 in the official binary layouts."""
+    tool = SHARED / "tools" / "unpack_cifar.py"
+    if not tool.exists():
+        pytest.skip("the complete CIFAR sets are not at ../shared")
+    with tempfile.TemporaryDirectory(prefix="cifar-") as folder:
+        unpacked = subprocess.run(
+            [sys.executable, tool, folder], capture_output=True, text=True, check=False
+        )
+        assert unpacked.returncode == 0, unpacked.stderr
+        yield Path(folder)
