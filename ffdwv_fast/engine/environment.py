@@ -11,13 +11,16 @@ PACKAGES = ("ffdwv_fast", "torch", "nvidia-dali-cuda130", "gensim", "numpy")
 
 def versions() -> dict[str, str]:
     """Version numbers of Python and of the packages that are installed."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    installed = {name: _version(name) for name in PACKAGES}
+    found = {name: number for name, number in installed.items() if number is not None}
+    return {"python": platform.python_version(), **found}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def hardware(device: torch.device) -> dict[str, object]:

@@ -27,5 +27,5 @@ PAPER = Recipe("resnet32", epochs=300, batch_size=128, lr=0.1, weight_decay=1e-4
 RECIPES = {
     "cifar10": PAPER,
     "cifar100": PAPER,
-    "digits": Recipe("resnet20", epochs=20, batch_size=64, lr=0.1, weight_decay=1e-4),
+    "digits": Recipe("resnet20", epochs=12, batch_size=32, lr=0.05, weight_decay=1e-4),
 }

@@ -15,7 +15,9 @@ REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_gradcheck_in_float64_with_a_random_grad_out(reduction):
     case = make_case(6, 7, torch.float64)
-    weight = torch.randn(6 if reduction == "none" else (), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    shape = (6,) if reduction == "none" else ()
+    weight = torch.randn(shape, dtype=torch.float64, generator=generator)
     labels = case.labels.clone()
     labels[2] = -100
 
@@ -23,7 +25,8 @@ def test_gradcheck_in_float64_with_a_random_grad_out(reduction):
         loss = ffdwv_loss(logits, labels, case.similarity, 0.7, ce_weight=1.3, reduction=reduction)
         return (loss * weight).sum()
 
-    assert torch.autograd.gradcheck(weighted, case.logits.requires_grad_(), atol=1e-9, rtol=1e-7)
+    # Central differences of 1e-6 leave 1e-10 of the loss itself.
+    assert torch.autograd.gradcheck(weighted, case.logits.requires_grad_(), atol=1e-7, rtol=1e-6)
 
 
 @pytest.mark.parametrize("compute_grad", [False, True])

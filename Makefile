@@ -1,0 +1,51 @@
+# `make train` and `make test` set up what they need; both work on a fresh machine with Python 3.10 or
+# later, g++ and make. The environment is .venv; delete it to start over.
+PYTHON ?= python3
+TORCH ?= 2.13.0
+OUT ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := CMakeLists.txt setup.py $(wildcard csrc/* csrc/*/* tests/cpp/*)
+CMAKE_BUILD = build/$$($(BIN)/python -c 'import sys; print("cmake-" + sys.implementation.cache_tag)')
+
+.PHONY: help setup train test lint test-cpp test-python test-torch-versions
+
+help:
+	@echo 'make train                train ResNet-20 with word-vector soft labels on handwritten digits'
+	@echo 'make test                 lint, build, C++ and Python tests'
+	@echo 'make setup                only prepare $(VENV)'
+	@echo 'make test-torch-versions  the op, built once, in torch 2.11.0, 2.13.0 and 2.14.1 (5 GB)'
+
+setup: $(VENV)/.built
+
+train: setup
+	$(BIN)/python -m ffdwv_fast.train --amp $(if $(OUT),--out $(OUT))
+
+test: lint test-cpp test-python
+
+lint: setup
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+
+test-cpp: setup
+	$(BIN)/ctest --test-dir $(CMAKE_BUILD) --output-on-failure
+
+test-python: setup
+	$(BIN)/python -m pytest
+
+test-torch-versions: setup
+	PYTHON=$(BIN)/python tests/torch_versions.sh 2.11.0 2.13.0 2.14.1
+
+# What is installed, and after it what is built: a change in the sources builds only.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==$(TORCH) 'setuptools>=77' 'cmake>=3.24' ninja 'pybind11>=2.13'
+	FFDWV_CMAKE_ARGS=-DFFDWV_TESTS=ON \
+	  $(BIN)/python -m pip install --quiet --no-build-isolation -e '.[dali,dev]'
+	touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(NATIVE)
+	FFDWV_CMAKE_ARGS=-DFFDWV_TESTS=ON \
+	  $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	touch $@

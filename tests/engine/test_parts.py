@@ -1,0 +1,143 @@
+"""The parts of the engine, each against an independent reference."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ffdwv_fast import InputError
+from ffdwv_fast.data.loader import Batch
+from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.engine.metrics import MetricSums
+from ffdwv_fast.engine.precision import Precision
+from ffdwv_fast.engine.run_folder import RunFolder, default_path
+from ffdwv_fast.engine.schedule import learning_rate
+from ffdwv_fast.engine.step import EagerStep
+from ffdwv_fast.engine.trainer import EpochRecord
+from ffdwv_fast.methods import METHODS
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(
+    method="ffdwv",
+    dataset="digits",
+    data_dir="data",
+    train_limit=None,
+    model="resnet8",
+    shortcut="A",
+    epochs=2,
+    batch_size=32,
+    lr=0.1,
+    weight_decay=1e-4,
+    amp="off",
+    loader="torch",
+    device="cpu",
+    seed=7,
+    soft_weight=1.0,
+    similarity=None,
+)
+RECORDS = [
+    EpochRecord(1, 0.1, 2.5, 2.0, 0.5, 60.0, 50.0, 1000.0),
+    EpochRecord(2, 0.01, 1.5, 1.2, 0.3, 30.0, 25.5, 1100.0),
+]
+
+
+def test_schedule_of_the_paper():
+    steps = 390
+    rates = [learning_rate(0.1, epoch * steps + i, 300 * steps) for epoch in range(300) for i in (0, 389)]
+    assert rates == pytest.approx([0.1] * 300 + [0.01] * 150 + [0.001] * 150, rel=1e-12)
+
+
+def test_schedule_of_three_epochs_drops_within_them():
+    rates = [learning_rate(1.0, step, 12) for step in range(12)]
+    assert rates == pytest.approx([1.0] * 6 + [0.1] * 3 + [0.01] * 3)
+
+
+def test_metrics_weigh_batches_by_their_size():
+    sums = MetricSums(CPU)
+    sums.add(torch.tensor(2.0), torch.tensor([1.5, 0.5, 3.0], dtype=torch.float64), images=4)
+    sums.add(torch.tensor(5.0), torch.tensor([4.0, 1.0, 0.0], dtype=torch.float64), images=1)
+    metrics = sums.read()
+    assert metrics == pytest.approx(((4 * 2 + 5) / 5, (4 * 1.5 + 4) / 5, (4 * 0.5 + 1) / 5, 40.0))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_steps_are_nesterov_sgd_on_the_methods_loss(method):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(6, 4, bias=False).double()
+    similarity = torch.softmax(torch.randn(4, 4) * 2, dim=1)
+    needs_similarity = METHODS[method].needs_similarity
+    loss = METHODS[method](similarity if needs_similarity else None, 0.7)
+    step = EagerStep(model, loss, Precision("off", CPU), weight_decay=0.01)
+    sums = MetricSums(CPU)
+
+    weight, velocity = model.weight.detach().clone(), 0
+    for rate in (0.1, 0.1, 0.01):
+        batch = Batch(torch.randn(8, 6, dtype=torch.float64), torch.randint(0, 4, (8,)))
+        step(batch, rate, sums)
+        # d loss / d logits = (1 + b) p - e_y - b S_y, by hand; then Sutskever's update as torch has it.
+        p = torch.softmax(batch.images @ weight.t(), dim=1)
+        grad = p - torch.nn.functional.one_hot(batch.labels, 4)
+        if needs_similarity:
+            grad = grad + 0.7 * (p - similarity[batch.labels].double())
+        grad = grad.t() @ batch.images / 8 + 0.01 * weight
+        velocity = 0.9 * velocity + grad
+        weight = weight - rate * (grad + 0.9 * velocity)
+        torch.testing.assert_close(model.weight.detach(), weight, rtol=1e-6, atol=1e-8)
+    assert sums.read().ce > 0
+
+
+def test_autocast_is_on_only_when_asked_for():
+    layer = torch.nn.Linear(4, 4)
+    for amp, dtype in (("off", torch.float32), ("bf16", torch.bfloat16)):
+        with Precision(amp, CPU).autocast():
+            assert layer(torch.ones(1, 4)).dtype == dtype
+
+
+def test_float16_on_a_cpu_is_refused():
+    with pytest.raises(InputError, match="--amp fp16 needs a GPU.*--amp bf16"):
+        Precision("fp16", CPU)
+
+
+def test_run_folder_holds_what_was_given(tmp_path):
+    folder = RunFolder(tmp_path / "a" / "run", CONFIG)
+    model = torch.nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last)
+    for record in RECORDS:
+        folder.add_epoch(record)
+    folder.finish(RECORDS, model, {"test_error": 25.5})
+
+    assert json.loads((folder.path / "config.json").read_text())["seed"] == 7
+    lines = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
+    assert [EpochRecord(**line) for line in lines] == RECORDS
+    assert json.loads((folder.path / "summary.json").read_text()) == {"test_error": 25.5}
+    weights = load_file(folder.path / "model.safetensors")
+    assert all(torch.equal(weights[name], t) for name, t in model.state_dict().items())
+    assert (folder.path / "curves.png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert {path.name for path in folder.path.iterdir()} == {
+        *("config.json", "metrics.jsonl", "summary.json", "model.safetensors", "curves.png")
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: (p.mkdir(), (p / "config.json").touch()), "already holds a run"),
+        (lambda p: (p.mkdir(), (p / "thesis.tex").touch()), "already holds files"),
+        (lambda p: p.touch(), "is a file"),
+        (lambda p: p.symlink_to("/proc/no/such/place"), "cannot be written"),
+    ],
+    ids=["run", "files", "file", "unwritable"],
+)
+def test_run_folder_leaves_alone_what_is_there(tmp_path, make, message):
+    path = tmp_path / "run"
+    make(path)
+    with pytest.raises(InputError, match=message):
+        RunFolder(path, CONFIG)
+
+
+def test_default_folder_is_a_new_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = default_path(CONFIG)
+    first.mkdir(parents=True)
+    assert default_path(CONFIG) != first
+    assert first.name.endswith("digits-resnet8-ffdwv-seed7")

@@ -1,0 +1,233 @@
+"""python -m ffdwv_fast.train, from its options to the folder it leaves."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ffdwv_fast import resnet8
+from ffdwv_fast.command import run_command
+from ffdwv_fast.data.digits import load_digits
+from ffdwv_fast.data.loader import make_loader
+from ffdwv_fast.engine import trainer
+from ffdwv_fast.engine.metrics import EpochMetrics
+from ffdwv_fast.train import main
+
+TINY = ("--dataset", "digits", "--model", "resnet8", "--epochs", "2", "--train-limit", "200")
+EPOCH_KEYS = [
+    *("epoch", "lr", "train_loss", "train_ce", "train_kl", "train_error", "test_error"),
+    "images_per_second",
+]
+
+
+def train(out, *options):
+    """Run the command in this process; the folder's contents."""
+    main([*TINY, "--out", str(out), *options])
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return {
+        "config": json.loads((out / "config.json").read_text()),
+        "metrics": [json.loads(line) for line in lines],
+        "summary": json.loads((out / "summary.json").read_text()),
+        "weights": load_file(out / "model.safetensors"),
+    }
+
+
+def refused(capsys, *options) -> str:
+    """The one line on stderr of a command that must exit with status 2."""
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda _: main([*TINY, *options]))
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def without_rates(metrics):
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in metrics]
+
+
+def test_what_a_run_leaves(tmp_path):
+    run = train(tmp_path / "run", "--loader", "torch")
+    assert [list(line) for line in run["metrics"]] == [EPOCH_KEYS, EPOCH_KEYS]
+    for line in run["metrics"]:
+        assert line["train_loss"] == pytest.approx(line["train_ce"] + line["train_kl"], rel=1e-6)
+        assert 0 <= line["test_error"] <= 100
+        assert line["images_per_second"] > 0
+    assert run["summary"]["test_error"] == run["metrics"][-1]["test_error"]
+    assert run["summary"]["parameters"] == sum(p.numel() for p in resnet8(in_channels=1).parameters())
+    assert run["summary"]["seeds"] == [0]
+    assert run["summary"]["versions"]["torch"] == torch.__version__.split("+")[0] or run["summary"][
+        "versions"
+    ]["torch"].startswith(torch.__version__)
+    assert run["config"]["train_limit"] == 200
+    assert run["config"]["similarity"]["source"] == "glove-6b-50d"
+
+
+def test_saved_weights_give_the_reported_error(tmp_path):
+    run = train(tmp_path / "run", "--loader", "torch")
+    model = resnet8(10, in_channels=1)
+    model.load_state_dict(run["weights"])
+    model.eval()
+    digits = load_digits()
+    loader = make_loader(
+        "torch", digits.test, digits, batch_size=360, device="cpu", seed=0, augment=False
+    )
+    (batch,) = loader.epoch(0)
+    with torch.no_grad():
+        wrong = (model(batch.images).argmax(1) != batch.labels).double().mean()
+    assert run["summary"]["test_error"] == pytest.approx(100 * wrong.item(), abs=1e-9)
+
+
+def test_same_seed_same_run_and_another_seed_another(tmp_path):
+    first = train(tmp_path / "a", "--loader", "torch")
+    again = train(tmp_path / "b", "--loader", "torch")
+    other = train(tmp_path / "c", "--loader", "torch", "--seed", "1")
+    assert without_rates(first["metrics"]) == without_rates(again["metrics"])
+    assert all(torch.equal(first["weights"][k], again["weights"][k]) for k in first["weights"])
+    assert not torch.equal(first["weights"]["fc.weight"], other["weights"]["fc.weight"])
+
+
+def test_it_learns(tmp_path):
+    run = train(
+        tmp_path / "run", "--loader", "torch", "--train-limit", "1437", "--epochs", "5", "--lr", "0.05"
+    )
+    assert run["metrics"][-1]["test_error"] < 20  # chance: 90; seen: 5
+    assert run["metrics"][-1]["train_loss"] < run["metrics"][0]["train_loss"] / 2
+
+
+def test_methods_start_from_the_same_weights_and_differ(tmp_path):
+    ffdwv = train(tmp_path / "a", "--loader", "torch")
+    vanilla = train(tmp_path / "b", "--loader", "torch", "--method", "vanilla")
+    no_soft = train(tmp_path / "c", "--loader", "torch", "--soft-weight", "0")
+    assert [line["train_kl"] for line in vanilla["metrics"]] == [None, None]
+    assert vanilla["config"]["similarity"] is None
+    assert vanilla["metrics"][0]["train_loss"] == vanilla["metrics"][0]["train_ce"]
+    assert vanilla["metrics"][0]["train_ce"] != ffdwv["metrics"][0]["train_ce"]
+    assert no_soft["metrics"][1]["train_ce"] == pytest.approx(vanilla["metrics"][1]["train_ce"], rel=1e-4)
+
+
+def test_amp_alone_means_bfloat16(tmp_path):
+    run = train(tmp_path / "run", "--loader", "torch", "--amp")
+    assert run["config"]["amp"] == "bf16"
+    assert all(math.isfinite(line["train_loss"]) for line in run["metrics"])
+
+
+def test_dali_and_torch_train_alike(tmp_path):
+    pytest.importorskip("nvidia.dali")
+    one_epoch = ("--epochs", "1", "--lr", "0.001")
+    dali = train(tmp_path / "a", "--loader", "dali", *one_epoch)
+    plain = train(tmp_path / "b", "--loader", "torch", *one_epoch)
+    assert dali["metrics"][0]["train_loss"] == pytest.approx(
+        plain["metrics"][0]["train_loss"], rel=1e-4
+    )
+
+
+def test_temperature_is_solved_for_a_mean_diagonal(tmp_path):
+    run = train(tmp_path / "run", "--loader", "torch", "--temperature", "auto:0.8", "--epochs", "1")
+    assert run["config"]["similarity"]["mean_diagonal"] == pytest.approx(0.8, abs=1e-6)
+
+
+def test_cifar100_with_its_two_word_names(tmp_path, cifar_dir):
+    run = train(
+        tmp_path / "run",
+        *("--dataset", "cifar100", "--data-dir", str(cifar_dir), "--epochs", "1"),
+        *("--train-limit", "256", "--batch-size", "128"),
+    )
+    assert run["config"]["similarity"]["mean_diagonal"] == pytest.approx(0.692, abs=5e-4)
+    assert run["metrics"][0]["test_error"] > 50
+
+
+def test_auto_takes_cifar10_where_it_is_and_says_so(tmp_path, cifar_dir, capsys):
+    options = ("--train-limit", "64", "--epochs", "1", "--data-dir", str(cifar_dir))
+    run = train(tmp_path / "run", "--dataset", "auto", *options)
+    assert run["config"]["dataset"] == "cifar10"
+    assert "--dataset digits" in capsys.readouterr().out
+
+
+def test_auto_takes_digits_where_cifar10_is_not(tmp_path, capsys):
+    run = train(tmp_path / "run", "--dataset", "auto", "--data-dir", str(tmp_path / "none"))
+    assert run["config"]["dataset"] == "digits"
+    assert "--dataset cifar10" in capsys.readouterr().out
+
+
+BAD_OPTIONS = {
+    "an unknown method": (["--method", "magic"], "invalid choice: 'magic' (choose from"),
+    "an unknown data set": (["--dataset", "mnist"], "invalid choice: 'mnist'"),
+    "an unknown network": (["--model", "resnet18"], "invalid choice: 'resnet18'"),
+    "an unknown option": (["--batchsize", "3"], "unrecognized arguments: --batchsize"),
+    "an abbreviated option": (["--epoch", "3"], "unrecognized arguments: --epoch"),
+    "no epochs": (["--epochs", "0"], "'0' is not an integer of 1 or more"),
+    "epochs in words": (["--epochs", "many"], "'many' is not an integer of 1 or more"),
+    "a rate of zero": (["--lr", "0"], "'0' is not a number above 0"),
+    "a rate that is no number": (["--lr", "nan"], "'nan' is not a number above 0"),
+    "a negative weight": (["--soft-weight", "-1"], "'-1' is not a number of 0 or more"),
+    "a negative seed": (["--seed", "-1"], "'-1' is not an integer from 0"),
+    "an unknown precision": (["--amp", "fp8"], "invalid choice: 'fp8'"),
+    "float16 on a CPU": (["--amp", "fp16", "--device", "cpu"], "--amp fp16 needs a GPU"),
+    "an unknown device": (["--device", "tpu9"], "--device tpu9: expected auto, cpu, cuda"),
+    "a device without support": (["--device", "meta"], "--device meta: expected auto, cpu, cuda"),
+    "too many images": (["--train-limit", "5000"], "training limit of 5000: expected 1 to 1437"),
+    "a temperature of zero": (["--temperature", "0"], "temperature"),
+    "an impossible diagonal": (["--temperature", "auto:0.05"], "auto:0.05"),
+    "an alias that is none": (["--alias", "zero"], "expected NAME=WORDS"),
+    "an alias for no class": (["--alias", "cat=dog"], "cat"),
+    "a missing vector file": (["--word-vectors", "no/such/file.bin"], "no/such/file.bin"),
+    "a word that is not bundled": (["--alias", "zero=zebra"], "zebra"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS.values(), ids=BAD_OPTIONS)
+def test_bad_options_get_one_line_and_status_2(capsys, tmp_path, options, message):
+    assert message in refused(capsys, "--out", str(tmp_path / "run"), *options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(capsys):
+    assert "sees 0 CUDA devices" in refused(capsys, "--device", "cuda")
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(capsys, tmp_path):
+    train(tmp_path / "run", "--epochs", "1", "--loader", "torch")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    assert "already holds a run" in refused(capsys, "--out", str(tmp_path / "run"))
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+def test_dali_that_is_not_installed(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "nvidia.dali", None)
+    line = refused(capsys, "--loader", "dali", "--out", str(tmp_path / "a"))
+    assert "pip install nvidia-dali-cuda130" in line
+    run = train(tmp_path / "b", "--epochs", "1")
+    assert run["config"]["loader"] == "torch"
+    assert "loader: torch, as DALI is not installed" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(capsys, monkeypatch, tmp_path):
+    bad = EpochMetrics(math.nan, math.nan, 0.0, 90.0)
+    monkeypatch.setattr(trainer.MetricSums, "read", lambda self: bad)
+    line = refused(capsys, "--loader", "torch", "--out", str(tmp_path / "run"))
+    assert "the training loss became nan in epoch 1 at learning rate 0.05; try a lower --lr" in line
+
+
+def test_the_module_is_the_command(tmp_path):
+    command = [sys.executable, "-m", "ffdwv_fast.train"]
+    done = subprocess.run([*command, "--epochs", "0"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: argument --epochs: '0' is not an integer of 1 or more; see --help\n"
+    )
+    assert done.stdout == ""
+
+
+def test_help_names_every_default(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "300 for cifar10" in text
+    assert "(default: ffdwv)" in text
+    assert "None" not in text
