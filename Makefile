@@ -17,7 +17,7 @@ help:
 	@echo 'make setup                only prepare $(VENV)'
 	@echo 'make test-torch-versions  the op, built once, in torch 2.11.0, 2.13.0 and 2.14.1 (5 GB)'
 
-setup: $(VENV)/.built
+setup: $(VENV)/.ready
 
 train: setup
 	$(BIN)/python -m ffdwv_fast.train --amp $(if $(OUT),--out $(OUT))
@@ -37,15 +37,10 @@ test-python: setup
 test-torch-versions: setup
 	PYTHON=$(BIN)/python tests/torch_versions.sh 2.11.0 2.13.0 2.14.1
 
-# What is installed, and after it what is built: a change in the sources builds only.
-$(VENV)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet torch==$(TORCH) 'setuptools>=77' 'cmake>=3.24' ninja 'pybind11>=2.13'
+# torch and the build tools first: without build isolation the op is built with the torch that runs it.
+$(VENV)/.ready: pyproject.toml $(NATIVE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install torch==$(TORCH) 'setuptools>=77' 'cmake>=3.24' ninja 'pybind11>=2.13'
 	FFDWV_CMAKE_ARGS=-DFFDWV_TESTS=ON \
-	  $(BIN)/python -m pip install --quiet --no-build-isolation -e '.[dali,dev]'
-	touch $@
-
-$(VENV)/.built: $(VENV)/.installed $(NATIVE)
-	FFDWV_CMAKE_ARGS=-DFFDWV_TESTS=ON \
-	  $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	  $(BIN)/python -m pip install --no-build-isolation -e '.[dali,dev]'
 	touch $@

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable
 
@@ -58,13 +59,16 @@ def non_negative_float(text: str) -> float:
     return _number(text, float, lambda v: v >= 0, "a number of 0 or more")
 
 
-def run(main: Callable[[list[str] | None], None]) -> None:
+def run_command(main: Callable[[list[str] | None], None]) -> None:
     """Run a command's `main`; an InputError becomes one line and exit status 2."""
     try:
         main(None)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

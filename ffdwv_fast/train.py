@@ -11,9 +11,7 @@ from ffdwv_fast.command import (
     non_negative_int,
     positive_float,
     positive_int,
-)
-from ffdwv_fast.command import (
-    run as run_command,
+    run_command,
 )
 from ffdwv_fast.data.dali_loader import dali_available
 from ffdwv_fast.data.dataset import Dataset

@@ -1,0 +1,86 @@
+"""Class names -> class vectors."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ffdwv_fast.errors import InputError
+from ffdwv_fast.semantics.bundled import BUNDLED_HINT, BUNDLED_SOURCE, bundled_vectors
+from ffdwv_fast.semantics.gensim_data import downloaded_file
+from ffdwv_fast.semantics.names import (
+    checked_aliases,
+    checked_names,
+    refuse_equal_vectors,
+    resolve,
+    wanted_words,
+)
+from ffdwv_fast.semantics.vector_cache import cached_class_vectors
+from ffdwv_fast.semantics.vector_files import read_word_vectors
+
+
+def class_vectors(
+    names: Sequence[str],
+    source: str | os.PathLike = BUNDLED_SOURCE,
+    aliases: Mapping[str, str] | None = None,
+    cache_dir: str | os.PathLike | None = None,
+) -> Tensor:
+    """One word vector per class name.
+
+    A name is read as its alias if it has one, else as it stands, else with its parts joined by
+    ``_``, else as the mean of its parts (split at ``_``, ``-`` and spaces). Upper and lower case
+    differ, as they do in the sources.
+
+    Args:
+        names: C class names, no two alike.
+        source: ``"glove-6b-50d"``, bundled (class words of CIFAR-10, CIFAR-100 and digits); or a
+            file: word2vec binary or text, GloVe text, fastText ``.vec`` or ``.bin``, gensim's
+            ``KeyedVectors.save`` (all but fastText ``.bin`` also as .gz or .bz2); or a
+            gensim-data name such as ``"word2vec-google-news-300"``, which is downloaded.
+        aliases: Words to read in place of a class name, ``{"ray": "stingray"}``.
+        cache_dir: Where vectors taken from a file are kept, so that it is read once. Default:
+            the environment variable ``FFDWV_CACHE_DIR``, else the user's cache folder.
+
+    Returns:
+        ``[C, D]`` float32 on the CPU, in the order of the names.
+
+    Raises:
+        InputError: For names without a vector (all are listed), names given twice, two names with
+            the same vector, aliases of unknown names, and a source that cannot be read.
+    """
+    names = checked_names(names)
+    aliases = checked_aliases(names, aliases)
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(f"word vectors {source!r}: expected a file, a name or {BUNDLED_SOURCE!r}")
+    where = os.fspath(source)
+    if where == BUNDLED_SOURCE:
+        vectors = resolve(names, aliases, bundled_vectors(), where, BUNDLED_HINT)
+    else:
+        path = _source_file(where)
+
+        def read():
+            found = read_word_vectors(path, wanted_words(names, aliases))
+            return resolve(names, aliases, found, where)
+
+        vectors = cached_class_vectors(path, names, aliases, cache_dir, read)
+    refuse_equal_vectors(names, vectors, where)
+    return torch.from_numpy(vectors)
+
+
+def _source_file(source: str) -> Path:
+    """The file of a source that is a path or a gensim-data name; a file that exists goes first."""
+    # os.path and not pathlib, which raises for names that are too long and for unknown homes.
+    expanded = os.path.expanduser(source)
+    path = Path(expanded)
+    if os.path.isdir(expanded):
+        raise InputError(f"word vectors {source} is a folder: give the file in it")
+    if os.path.isfile(expanded):
+        return path
+    if path.suffix or len(path.parts) != 1:
+        raise InputError(
+            f"word vectors {source!r}: there is no such file; give a file, a gensim-data name or "
+            f"{BUNDLED_SOURCE}"
+        )
+    return downloaded_file(source)
