@@ -58,11 +58,10 @@ def test_what_a_run_leaves(tmp_path):
         assert 0 <= line["test_error"] <= 100
         assert line["images_per_second"] > 0
     assert run["summary"]["test_error"] == run["metrics"][-1]["test_error"]
-    assert run["summary"]["parameters"] == sum(p.numel() for p in resnet8(in_channels=1).parameters())
+    parameters = sum(p.numel() for p in resnet8(in_channels=1).parameters())
+    assert run["summary"]["parameters"] == parameters
     assert run["summary"]["seeds"] == [0]
-    assert run["summary"]["versions"]["torch"] == torch.__version__.split("+")[0] or run["summary"][
-        "versions"
-    ]["torch"].startswith(torch.__version__)
+    assert torch.__version__.startswith(run["summary"]["versions"]["torch"].split("+")[0])
     assert run["config"]["train_limit"] == 200
     assert run["config"]["similarity"]["source"] == "glove-6b-50d"
 
@@ -92,9 +91,8 @@ def test_same_seed_same_run_and_another_seed_another(tmp_path):
 
 
 def test_it_learns(tmp_path):
-    run = train(
-        tmp_path / "run", "--loader", "torch", "--train-limit", "1437", "--epochs", "5", "--lr", "0.05"
-    )
+    options = ("--loader", "torch", "--train-limit", "1437", "--epochs", "5")
+    run = train(tmp_path / "run", *options)
     assert run["metrics"][-1]["test_error"] < 20  # chance: 90; seen: 5
     assert run["metrics"][-1]["train_loss"] < run["metrics"][0]["train_loss"] / 2
 
@@ -105,9 +103,11 @@ def test_methods_start_from_the_same_weights_and_differ(tmp_path):
     no_soft = train(tmp_path / "c", "--loader", "torch", "--soft-weight", "0")
     assert [line["train_kl"] for line in vanilla["metrics"]] == [None, None]
     assert vanilla["config"]["similarity"] is None
-    assert vanilla["metrics"][0]["train_loss"] == vanilla["metrics"][0]["train_ce"]
+    first = vanilla["metrics"][0]
+    assert first["train_loss"] == pytest.approx(first["train_ce"], rel=1e-6)
     assert vanilla["metrics"][0]["train_ce"] != ffdwv["metrics"][0]["train_ce"]
-    assert no_soft["metrics"][1]["train_ce"] == pytest.approx(vanilla["metrics"][1]["train_ce"], rel=1e-4)
+    cross_entropies = [run["metrics"][1]["train_ce"] for run in (no_soft, vanilla)]
+    assert cross_entropies[0] == pytest.approx(cross_entropies[1], rel=1e-4)
 
 
 def test_amp_alone_means_bfloat16(tmp_path):

@@ -8,9 +8,13 @@ from tqdm import tqdm
 from ffdwv_fast.engine.metrics import MetricSums
 from ffdwv_fast.engine.trainer import EpochRecord
 
+SECONDS_BETWEEN_LINES = 30  # within an epoch, where there is no terminal
+
 
 class Progress:
-    """A bar with rate, losses, error and time left on a terminal; a line per epoch everywhere.
+    """A bar with rate, losses, error and time left on a terminal, a line now and then elsewhere.
+
+    Every epoch ends with a line of its own.
 
     Args:
         epochs: of the whole run.
@@ -21,7 +25,9 @@ class Progress:
     def __init__(self, epochs: int, images_per_epoch: int, live: bool):
         self._epochs = epochs
         self._live = live
-        self._start = time.perf_counter()
+        self._images_per_epoch = images_per_epoch
+        self._images = 0
+        self._start = self._last_line = time.perf_counter()
         self._bar = tqdm(
             total=epochs * images_per_epoch,
             unit=" images",
@@ -33,7 +39,13 @@ class Progress:
 
     def step(self, images: int, sums: MetricSums) -> None:
         """A batch has been trained on."""
-        if self._live and not self._bar.disable:
+        self._images += images
+        if self._bar.disable:
+            within_epoch = self._images % self._images_per_epoch != 0
+            if within_epoch and time.perf_counter() - self._last_line > SECONDS_BETWEEN_LINES:
+                self._line_within_epoch()
+            return
+        if self._live:
             now = sums.read()
             self._bar.set_postfix_str(
                 f"loss {now.loss:.3f} (ce {now.ce:.3f}, kl {now.kl:.3f}), error {now.error:.1f} %",
@@ -43,18 +55,32 @@ class Progress:
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch has ended."""
-        done = record.epoch / self._epochs
-        left = (time.perf_counter() - self._start) * (1 - done) / done
+        self._last_line = time.perf_counter()
         kl = "" if record.train_kl is None else f", kl {record.train_kl:.3f}"
-        line = (
+        self._write(
             f"epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}  lr {record.lr:.4g}  "
             f"loss {record.train_loss:.3f} (ce {record.train_ce:.3f}{kl})  "
             f"train error {record.train_error:5.2f} %  test error {record.test_error:5.2f} %  "
-            f"{record.images_per_second:,.0f} images/s  ETA {tqdm.format_interval(left)}"
+            f"{record.images_per_second:,.0f} images/s  ETA {self._eta()}"
         )
-        self._bar.write(line, file=sys.stdout)
-        sys.stdout.flush()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._bar.close()
+
+    def _line_within_epoch(self) -> None:
+        self._last_line = time.perf_counter()
+        rate = self._images / (self._last_line - self._start)
+        epoch, seen = divmod(self._images, self._images_per_epoch)
+        self._write(
+            f"epoch {epoch + 1}/{self._epochs}  {100 * seen / self._images_per_epoch:.0f} % of it  "
+            f"{rate:,.0f} images/s since the start  ETA {self._eta()}"
+        )
+
+    def _eta(self) -> str:
+        done = self._images / (self._epochs * self._images_per_epoch)
+        return tqdm.format_interval((time.perf_counter() - self._start) * (1 - done) / done)
+
+    def _write(self, line: str) -> None:
+        self._bar.write(line, file=sys.stdout)
+        sys.stdout.flush()

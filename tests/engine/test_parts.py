@@ -44,7 +44,9 @@ RECORDS = [
 
 def test_schedule_of_the_paper():
     steps = 390
-    rates = [learning_rate(0.1, epoch * steps + i, 300 * steps) for epoch in range(300) for i in (0, 389)]
+    rates = [
+        learning_rate(0.1, epoch * steps + i, 300 * steps) for epoch in range(300) for i in (0, 389)
+    ]
     assert rates == pytest.approx([0.1] * 300 + [0.01] * 150 + [0.001] * 150, rel=1e-12)
 
 
@@ -75,7 +77,7 @@ def test_steps_are_nesterov_sgd_on_the_methods_loss(method):
     for rate in (0.1, 0.1, 0.01):
         batch = Batch(torch.randn(8, 6, dtype=torch.float64), torch.randint(0, 4, (8,)))
         step(batch, rate, sums)
-        # d loss / d logits = (1 + b) p - e_y - b S_y, by hand; then Sutskever's update as torch has it.
+        # d loss / d logits = (1 + b) p - e_y - b S_y by hand; Nesterov's update as torch has it.
         p = torch.softmax(batch.images @ weight.t(), dim=1)
         grad = p - torch.nn.functional.one_hot(batch.labels, 4)
         if needs_similarity:
@@ -95,7 +97,7 @@ def test_autocast_is_on_only_when_asked_for():
 
 
 def test_float16_on_a_cpu_is_refused():
-    with pytest.raises(InputError, match="--amp fp16 needs a GPU.*--amp bf16"):
+    with pytest.raises(InputError, match=r"--amp fp16 needs a GPU.*--amp bf16"):
         Precision("fp16", CPU)
 
 
