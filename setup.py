@@ -10,6 +10,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+OP_LIBRARY = "ffdwv_fast.libffdwv_fast"
 
 
 def tool(name: str) -> str:
@@ -25,8 +26,15 @@ def tool(name: str) -> str:
 class CMakeBuild(build_ext):
     """Builds the native libraries into the package folder: of the wheel, or of the checkout."""
 
-    def build_extension(self, ext):
-        output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
+    def get_ext_filename(self, fullname):
+        """The op's library has no Python in it, and so no Python's suffix."""
+        if fullname == OP_LIBRARY:
+            return fullname.replace(".", os.sep) + ".so"
+        return super().get_ext_filename(fullname)
+
+    def build_extensions(self):
+        """Build both libraries with one run of CMake."""
+        output = Path(self.get_ext_fullpath(OP_LIBRARY)).resolve().parent
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         build.mkdir(parents=True, exist_ok=True)
         configure = [
@@ -42,6 +50,9 @@ class CMakeBuild(build_ext):
 
 
 setup(
-    ext_modules=[Extension("ffdwv_fast._build_info", sources=[])],
+    ext_modules=[
+        Extension(OP_LIBRARY, sources=[]),
+        Extension("ffdwv_fast._build_info", sources=[]),
+    ],
     cmdclass={"build_ext": CMakeBuild},
 )
