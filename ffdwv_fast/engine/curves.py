@@ -23,16 +23,11 @@ def draw_curves(records: Sequence[EpochRecord], title: str, path: Path) -> None:
     error, loss = figure.subplots(1, 2)
     marker = "o" if len(records) < 30 else ""
 
-    error.plot(epochs, [r.train_error for r in records], marker=marker, ms=3, label="train")
-    error.plot(epochs, [r.test_error for r in records], marker=marker, ms=3, label="test")
+    for name in ("train", "test"):
+        values = [getattr(r, f"{name}_error") for r in records]
+        label = f"{name} (last: {values[-1]:.2f} %)"
+        error.plot(epochs, values, marker=marker, ms=3, label=label)
     error.set(xlabel="epoch", ylabel="top-1 error, %", ylim=(0, None))
-    error.annotate(
-        f"{records[-1].test_error:.2f} %",
-        (epochs[-1], records[-1].test_error),
-        xytext=(-4, 8),
-        textcoords="offset points",
-        ha="right",
-    )
 
     parts = {"loss": "train_loss", "cross-entropy": "train_ce", "KL to S": "train_kl"}
     for label, name in parts.items():

@@ -42,5 +42,7 @@ class MetricSums:
 
     def read(self) -> EpochMetrics:
         """The means so far."""
-        loss, ce, kl, correct = (self._sums / max(1, self._images)).tolist()
-        return EpochMetrics(loss, ce, kl, 100 * (1 - correct))
+        loss, ce, kl, correct = self._sums.tolist()
+        images = max(1, self._images)
+        error = 100 * (self._images - correct) / images
+        return EpochMetrics(loss / images, ce / images, kl / images, error)
