@@ -16,7 +16,7 @@ class TrainConfig:
         shortcut: "A" or "B".
         epochs: passes over the training images.
         batch_size: images per step.
-        lr: learning rate of the first step.
+        lr: learning rate of the first epoch.
         weight_decay: of every parameter.
         amp: "off", "bf16" or "fp16".
         loader: a name in LOADERS.

@@ -10,7 +10,7 @@ class Recipe(NamedTuple):
         model: a name in MODELS.
         epochs: passes over the training images.
         batch_size: images per step.
-        lr: learning rate of the first step.
+        lr: learning rate of the first epoch.
         weight_decay: of every parameter.
     """
 

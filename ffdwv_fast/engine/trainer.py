@@ -22,7 +22,7 @@ class EpochRecord(NamedTuple):
 
     Attributes:
         epoch: from 1.
-        lr: learning rate of the epoch's last step.
+        lr: learning rate of the epoch.
         train_loss: mean over the epoch's images, each when its batch was trained on.
         train_ce: the cross-entropy in it.
         train_kl: the soft-target term in it, before its weight; None for methods without.
@@ -58,7 +58,7 @@ class Trainer:
         test_loader: test batches.
         precision: mixed precision.
         epochs: how many.
-        lr: learning rate of the first step; see `learning_rate` for the rest.
+        lr: learning rate of the first epoch; see `learning_rate` for the rest.
         weight_decay: of every parameter.
     """
 
@@ -90,7 +90,8 @@ class Trainer:
             InputError: the loss has become infinite or NaN.
         """
         for epoch in range(self.total_epochs):
-            rate, train, seconds = self._train(epoch, listener)
+            rate = learning_rate(self.lr, epoch, self.total_epochs)
+            train, seconds = self._train(epoch, rate, listener)
             if not torch.isfinite(torch.tensor(train.loss)):
                 raise InputError(
                     f"the training loss became {train.loss} in epoch {epoch + 1} at learning rate "
@@ -108,15 +109,12 @@ class Trainer:
                 images_per_second=self.train_loader.images_per_epoch / seconds,
             )
 
-    def _train(self, epoch: int, listener: StepListener) -> tuple[float, EpochMetrics, float]:
+    def _train(self, epoch: int, rate: float, listener: StepListener) -> tuple[EpochMetrics, float]:
         self.model.train()
-        batches = self.train_loader.batches_per_epoch
         sums = MetricSums(self.train_loader.device)
-        rate = self.lr
         start = time.perf_counter()
-        for i, batch in enumerate(self.train_loader.epoch(epoch)):
-            rate = learning_rate(self.lr, epoch * batches + i, self.total_epochs * batches)
+        for batch in self.train_loader.epoch(epoch):
             self.step(batch, rate, sums)
             listener.step(len(batch.labels), sums)
         metrics = sums.read()  # waits for the device: the time below is the whole of it
-        return rate, metrics, time.perf_counter() - start
+        return metrics, time.perf_counter() - start

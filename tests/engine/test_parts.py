@@ -43,16 +43,16 @@ RECORDS = [
 
 
 def test_schedule_of_the_paper():
-    steps = 390
-    rates = [
-        learning_rate(0.1, epoch * steps + i, 300 * steps) for epoch in range(300) for i in (0, 389)
-    ]
-    assert rates == pytest.approx([0.1] * 300 + [0.01] * 150 + [0.001] * 150, rel=1e-12)
+    rates = [learning_rate(0.1, epoch, 300) for epoch in range(300)]
+    assert rates == pytest.approx([0.1] * 150 + [0.01] * 75 + [0.001] * 75, rel=1e-12)
 
 
-def test_schedule_of_three_epochs_drops_within_them():
-    rates = [learning_rate(1.0, step, 12) for step in range(12)]
-    assert rates == pytest.approx([1.0] * 6 + [0.1] * 3 + [0.01] * 3)
+@pytest.mark.parametrize(
+    ("epochs", "factors"), [(1, [1]), (2, [1, 0.1]), (3, [1, 1, 0.1]), (5, [1, 1, 1, 0.1, 0.01])]
+)
+def test_schedule_of_a_short_run_drops_between_epochs(epochs, factors):
+    rates = [learning_rate(1.0, epoch, epochs) for epoch in range(epochs)]
+    assert rates == pytest.approx(factors)
 
 
 def test_metrics_weigh_batches_by_their_size():
