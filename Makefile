@@ -6,7 +6,7 @@ OUT ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := CMakeLists.txt setup.py $(wildcard csrc/* csrc/*/* tests/cpp/*)
+NATIVE := CMakeLists.txt setup.py $(shell find csrc tests/cpp -type f)
 CMAKE_BUILD = build/$$($(BIN)/python -c 'import sys; print("cmake-" + sys.implementation.cache_tag)')
 
 .PHONY: help setup train test lint test-cpp test-python test-torch-versions

@@ -55,6 +55,12 @@ struct RowSums {
     neg_entropy += soft == Sum(0) ? Sum(0) : soft * std::log(soft);
   }
 
+  // From differences to one maximum to differences to a larger one: delta = old - new <= 0.
+  FFDWV_HOST_DEVICE void shift(Sum delta) {
+    exp_sum = exp_sum == Sum(0) ? Sum(0) : exp_sum * std::exp(delta);
+    soft_dot += soft_mass == Sum(0) ? Sum(0) : soft_mass * delta;
+  }
+
   FFDWV_HOST_DEVICE void merge(const RowSums& other) {
     exp_sum += other.exp_sum;
     soft_mass += other.soft_mass;

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -105,6 +106,24 @@ void test_indices() {
   });
 }
 
+std::vector<int> visiting_order(Schedule schedule, int blocks, int threads) {
+  std::vector<int> visits;
+  launch(blocks, threads, schedule,
+         [&] { visits.push_back(static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x)); });
+  return visits;
+}
+
+void test_schedules() {
+  std::vector<int> wanted(7 * 70);
+  std::iota(wanted.begin(), wanted.end(), 0);
+  expect(visiting_order({Order::kAscending}, 7, 70) == wanted, "ascending order");
+  std::reverse(wanted.begin(), wanted.end());
+  expect(visiting_order({Order::kDescending}, 7, 70) == wanted, "descending order");
+  const auto one = visiting_order({Order::kRandom, 1}, 7, 70);
+  expect(one == visiting_order({Order::kRandom, 1}, 7, 70), "a seed gives one order");
+  expect(one != visiting_order({Order::kRandom, 2}, 7, 70), "another seed gives another order");
+}
+
 struct Shuffles {
   int idx, up, down, exchange;
 };
@@ -150,7 +169,7 @@ template <typename T>
 void test_shuffled_type(const char* name) {
   std::vector<T> values(32);
   for (int i = 0; i < 32; ++i) {
-    values[i] = static_cast<T>(i - 7.25) * static_cast<T>(12345678.9);
+    values[i] = (static_cast<T>(i) - 7) * (std::numeric_limits<T>::max() / 40);
   }
   std::vector<T> wanted(values);
   std::rotate(wanted.begin(), wanted.begin() + 1, wanted.end());
@@ -404,9 +423,10 @@ __global__ void different_calls() {
   }
 }
 
-__global__ void different_kinds() {
-  threadIdx.x % 2 == 0 ? __any_sync(0xffffffff, 1) : __all_sync(0xffffffff, 1);
-}
+// To the compiler both stand where the macro is used.
+#define ANY_OR_ALL(choice) (choice ? __any_sync(0xffffffff, 1) : __all_sync(0xffffffff, 1))
+
+__global__ void different_kinds() { ANY_OR_ALL(threadIdx.x % 2 == 0); }
 
 __global__ void return_before_barrier() {
   if (threadIdx.x == 40) {
@@ -507,6 +527,7 @@ __global__ void throw_from(unsigned thread) {
     throw std::out_of_range("thread " + std::to_string(held.size()));
   }
   __syncthreads();
+  __syncthreads();
 }
 
 void test_exceptions() {
@@ -528,6 +549,7 @@ void test_exceptions() {
 
 int main() {
   test_indices();
+  test_schedules();
   test_shuffles();
   test_shuffled_type<int>("int");
   test_shuffled_type<unsigned>("unsigned");
