@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "cpu/loss_cpu.h"
+#include "cuda/loss_cuda.h"
 
 namespace ffdwv {
 namespace {
@@ -47,3 +48,9 @@ STABLE_TORCH_LIBRARY(ffdwv_fast, m) {
 STABLE_TORCH_LIBRARY_IMPL(ffdwv_fast, CPU, m) {
   m.impl("ffdwv_loss", TORCH_BOX(&ffdwv::run<ffdwv::loss_cpu>));
 }
+
+#if defined(FFDWV_WITH_CUDA)
+STABLE_TORCH_LIBRARY_IMPL(ffdwv_fast, CUDA, m) {
+  m.impl("ffdwv_loss", TORCH_BOX(&ffdwv::run<ffdwv::loss_cuda>));
+}
+#endif

@@ -4,8 +4,8 @@ The schema and the kernels are in csrc/ops.cpp and csrc/cpu/. Two ways lead to t
 
 - `torch.ops.ffdwv_fast.ffdwv_loss`, with fake and autograd registered, is what torch.compile and
   torch.export record. Its backward computes the gradient anew with grad_out folded in.
-- `FusedLoss`, a torch.autograd.Function, is what eager code takes: the forward pass writes the
-  gradient for grad_out = 1 along with the loss, and backward hands it over where grad_out is 1.
+- `FusedLoss`, a torch.autograd.Function, is what eager code takes: on the CPU the forward pass
+  writes the gradient for grad_out = 1 along with the loss, and backward hands it over if it is 1.
 """
 
 import warnings
@@ -99,8 +99,11 @@ class FusedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits, labels, similarity, neg_entropy, *options):
+        # Elsewhere than on a CPU whether grad_out is 1 cannot be asked without waiting, so a
+        # gradient written now would have to be scaled or computed again in any case.
+        now = logits.device.type == "cpu"
         loss, parts, grad = call_below_autograd(
-            logits, labels, similarity, neg_entropy, None, *options, True
+            logits, labels, similarity, neg_entropy, None, *options, now
         )
         ctx.save_for_backward(logits, labels, similarity, neg_entropy, grad)
         ctx.options = options
