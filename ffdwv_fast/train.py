@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     Precision(args.amp, device)  # refuses what cannot be, before anything is loaded
     name, message = resolve_dataset(args.dataset, args.data_dir)
     if message:
-        print(message)
+        print(message, flush=True)
     dataset = load_dataset(name, args.data_dir)
     if args.train_limit is not None:
         dataset = dataset.limit_train(args.train_limit)

@@ -61,6 +61,13 @@ struct RowVisit {
     }
   }
 
+  // The row's loss, from the group's sums and each member's count of the largest logits.
+  __device__ void report_loss(
+      const RowSums<Value>& sums, Value max, int largest, Totals& totals) const {
+    const bool correct = is_correct(max, largest, sums.exp_sum);
+    report(row_loss(sums, label_logit() - max, a.weights), correct, totals);
+  }
+
   __device__ void report(const RowLoss<Value>& loss, bool correct, Totals& totals) const {
     if (Group::rank() != 0) {
       return;
@@ -220,8 +227,7 @@ struct InRegisters {
       add(visit, column(p), soft_packed, max, values[p], sums, largest);
     }
     sums = visit.complete(sums);
-    const bool correct = visit.is_correct(max, largest, sums.exp_sum);
-    visit.report(row_loss(sums, visit.label_logit() - max, visit.a.weights), correct, totals);
+    visit.report_loss(sums, max, largest, totals);
     if (visit.a.grad == nullptr) {
       return;
     }
@@ -305,9 +311,7 @@ struct ReadTwice {
     const Value max = Group::max(running.max);
     running.sums.shift(running.max - max);
     const RowSums<Value> sums = visit.complete(running.sums);
-    const int largest = running.max == max ? running.largest : 0;
-    const bool correct = visit.is_correct(max, largest, sums.exp_sum);
-    visit.report(row_loss(sums, visit.label_logit() - max, visit.a.weights), correct, totals);
+    visit.report_loss(sums, max, running.max == max ? running.largest : 0, totals);
     if (visit.a.grad == nullptr) {
       return;
     }

@@ -45,7 +45,8 @@ def run(
     print(
         f"{config.method}: {config.model} ({parameters:,} parameters) on {config.dataset}, "
         f"{len(dataset.train):,} training images, {config.loader} loader, {device}, "
-        f"amp {config.amp}; results in {out}"
+        f"amp {config.amp}; results in {out}",
+        flush=True,
     )
     start = time.perf_counter()
     records = _train(trainer, folder, device)

@@ -148,10 +148,13 @@ def warn_not_native(device_type: str) -> None:
     if device_type in _warned:
         return
     _warned.add(device_type)
-    reason = WHY_NOT_NATIVE or f"the native library was built without {device_type} kernels"
+    reason, command = WHY_NOT_NATIVE, BUILD_COMMAND
+    if reason is None:
+        reason = f"the native library was built without {device_type} kernels"
+        command = f"FFDWV_CMAKE_ARGS=-DFFDWV_{device_type.upper()}=ON {BUILD_COMMAND}"
     warnings.warn(
         f"ffdwv_fast: {reason}; the loss runs on the slower PyTorch reference. "
-        f"Build it with: {BUILD_COMMAND}",
+        f"Build it, in a checkout, with: {command}",
         RuntimeWarning,
         stacklevel=3,
     )
