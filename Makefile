@@ -9,38 +9,65 @@ BIN := $(VENV)/bin
 NATIVE := CMakeLists.txt setup.py $(shell find csrc tests/cpp -type f)
 CMAKE_BUILD = build/$$($(BIN)/python -c 'import sys; print("cmake-" + sys.implementation.cache_tag)')
 
-.PHONY: help setup train test lint test-cpp test-python test-torch-versions
+# For the GPU of this machine, if it has one; tests and wheels cover every architecture.
+HAS_GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
+FOR_THIS_MACHINE := -DFFDWV_TESTS=OFF -DFFDWV_REFUSE_SPILLS=OFF \
+  $(if $(HAS_GPU),-DFFDWV_CUDA=AUTO -DFFDWV_CUDA_ARCHITECTURES=native,-DFFDWV_CUDA=OFF)
+FOR_EVERY_GPU := -DFFDWV_TESTS=ON -DFFDWV_REFUSE_SPILLS=ON -DFFDWV_CUDA=AUTO \
+  -UFFDWV_CUDA_ARCHITECTURES
+
+.PHONY: help setup setup-tests train bench test lint test-cpp test-python test-gpu-suite \
+  test-torch-versions
 
 help:
 	@echo 'make train                train ResNet-20 with word-vector soft labels on handwritten digits'
-	@echo 'make test                 lint, build, C++ and Python tests'
-	@echo 'make setup                only prepare $(VENV)'
+	@echo 'make bench                the loss beside PyTorch: a table of ratios (leave the machine alone)'
+	@echo 'make test                 lint, build for every GPU, C++ and Python tests'
+	@echo 'make setup                only prepare $(VENV), for this machine'
+	@echo 'make setup-tests          only prepare $(VENV), for every GPU and with the C++ tests'
 	@echo 'make test-torch-versions  the op, built once, in torch 2.11.0, 2.13.0 and 2.14.1 (5 GB)'
 
 setup: $(VENV)/.ready
 
+setup-tests: $(VENV)/.ready-for-tests
+
 train: setup
 	$(BIN)/python -m ffdwv_fast.train --amp $(if $(OUT),--out $(OUT))
 
-test: lint test-cpp test-python
+bench: setup
+	$(BIN)/python -m benchmarks.loss --json build/bench/loss.json
 
-lint: setup
+test: lint test-cpp test-python test-gpu-suite
+
+lint: setup-tests
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 
-test-cpp: setup
+test-cpp: setup-tests
 	$(BIN)/ctest --test-dir $(CMAKE_BUILD) --output-on-failure
 
-test-python: setup
+test-python: setup-tests
 	$(BIN)/python -m pytest
 
-test-torch-versions: setup
+test-gpu-suite: setup-tests
+	$(BIN)/python -m benchmarks.gpu_suite --device cpu --tiny --output build/gpu-suite-tiny
+
+test-torch-versions: setup-tests
 	PYTHON=$(BIN)/python tests/torch_versions.sh 2.11.0 2.13.0 2.14.1
 
 # torch and the build tools first: without build isolation the op is built with the torch that runs it.
-$(VENV)/.ready: pyproject.toml $(NATIVE)
+define install
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install torch==$(TORCH) 'setuptools>=77' 'cmake>=3.24' ninja 'pybind11>=2.13'
-	FFDWV_CMAKE_ARGS=-DFFDWV_TESTS=ON \
-	  $(BIN)/python -m pip install --no-build-isolation -e '.[dali,dev]'
+	$(BIN)/python -m pip install torch==$(TORCH) 'setuptools>=77' 'cmake>=3.27' ninja 'pybind11>=2.13'
+	FFDWV_CMAKE_ARGS='$(1)' $(BIN)/python -m pip install --no-build-isolation -e '.[dali,dev]'
+	@cat $(CMAKE_BUILD)/report.txt
+endef
+
+$(VENV)/.ready: pyproject.toml $(NATIVE)
+	$(call install,$(FOR_THIS_MACHINE))
 	touch $@
+
+# Serves training too: it must not be built again for that.
+$(VENV)/.ready-for-tests: pyproject.toml $(NATIVE)
+	$(call install,$(FOR_EVERY_GPU))
+	touch $@ $(VENV)/.ready

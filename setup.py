@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -46,7 +47,12 @@ class CMakeBuild(build_ext):
             *os.environ.get("FFDWV_CMAKE_ARGS", "").split(),
         ]
         subprocess.run(configure, check=True)
+        start = time.monotonic()
         subprocess.run([tool("cmake"), "--build", str(build)], check=True)
+        size = Path(self.get_ext_fullpath(OP_LIBRARY)).stat().st_size
+        report = f"native library: {size / 1e6:.1f} MB, built in {time.monotonic() - start:.0f} s"
+        (build / "report.txt").write_text(report + "\n")
+        print(report)
 
 
 setup(

@@ -15,9 +15,25 @@
 //   gradient_j = (a + b mass) exp(d_j) / s - b t_j - a [j = y],     mass = sum_j t_j.
 //
 // So one exponential per element serves the loss and the gradient, and what has to be gathered from
-// the row are four sums and d_y. Everything is a difference from m: a common offset of the logits,
-// however large, costs no accuracy. How the elements are visited (serially, by SIMD lanes, by the
-// threads of a warp) is the kernels' business; they call add(), merge() and the functions below.
+// the row are four sums and d_y.
+//
+// A teacher's logits z [C] with a temperature T may take the place of t. With q = softmax(z / T) and
+// p' = softmax(x / T) the loss is
+//
+//   loss = a CE + b KL,   KL = T^2 sum_j q_j log(q_j / p'_j)        (Hinton, Vinyals, Dean 2015, 2)
+//
+// Let d'_j = d_j / T, s' = sum_j exp(d'_j), g_j = (z_j - max z) / T and u = sum_j exp(g_j), so that
+// log p'_j = d'_j - log s' and log q_j = g_j - log u. Then
+//
+//   KL = T^2 (sum_j exp(g_j) (g_j - d'_j) / u - log u + log s')
+//   gradient_j = a (exp(d_j) / s - [j = y]) + b T (exp(d'_j) / s' - exp(g_j) / u):
+//
+// three exponentials and four sums. In both forms everything is a difference from a maximum: a common
+// offset of the logits, however large, costs no accuracy.
+//
+// How the elements are visited (serially, by SIMD lanes, by the threads of a warp) is the kernels'
+// business; they call add(), merge(), shift() and the functions below. Sum is float, double or a
+// vector of them that has the arithmetic operators, select(), multiply_add(), exp() and log().
 #pragma once
 
 #include <cmath>
@@ -28,7 +44,23 @@
 #define FFDWV_HOST_DEVICE inline
 #endif
 
-namespace ffdwv {
+// A file compiled for one instruction set names it here: its copies of these functions then have names
+// of their own, and the linker cannot put them in the place of another file's.
+#if !defined(FFDWV_ISA)
+#define FFDWV_ISA portable
+#endif
+
+namespace ffdwv::inline FFDWV_ISA {
+
+template <typename Value>
+FFDWV_HOST_DEVICE Value select(bool condition, Value yes, Value no) {
+  return condition ? yes : no;
+}
+
+template <typename Value>
+FFDWV_HOST_DEVICE Value multiply_add(Value a, Value b, Value c) {
+  return a * b + c;
+}
 
 template <typename Sum>
 struct Weights {
@@ -48,17 +80,19 @@ struct RowSums {
   // t = 0 contributes nothing even where the logit is -inf (0 * -inf would be NaN).
   FFDWV_HOST_DEVICE void add_soft(Sum shifted, Sum soft) {
     soft_mass += soft;
-    soft_dot += soft == Sum(0) ? Sum(0) : soft * shifted;
+    soft_dot += select(soft == Sum(0), Sum(0), soft * shifted);
   }
 
   FFDWV_HOST_DEVICE void add_neg_entropy(Sum soft) {
-    neg_entropy += soft == Sum(0) ? Sum(0) : soft * std::log(soft);
+    using std::log;
+    neg_entropy += select(soft == Sum(0), Sum(0), soft * log(soft));
   }
 
   // From differences to one maximum to differences to a larger one: delta = old - new <= 0.
   FFDWV_HOST_DEVICE void shift(Sum delta) {
-    exp_sum = exp_sum == Sum(0) ? Sum(0) : exp_sum * std::exp(delta);
-    soft_dot += soft_mass == Sum(0) ? Sum(0) : soft_mass * delta;
+    using std::exp;
+    exp_sum = select(exp_sum == Sum(0), Sum(0), exp_sum * exp(delta));
+    soft_dot += select(soft_mass == Sum(0), Sum(0), soft_mass * delta);
   }
 
   FFDWV_HOST_DEVICE void merge(const RowSums& other) {
@@ -66,6 +100,48 @@ struct RowSums {
     soft_mass += other.soft_mass;
     soft_dot += other.soft_dot;
     neg_entropy += other.neg_entropy;
+  }
+};
+
+// The sums of a row with a teacher.
+template <typename Sum>
+struct TeacherSums {
+  Sum exp_sum = 0;      // s = sum_j exp(d_j)
+  Sum student_sum = 0;  // s' = sum_j exp(d'_j)
+  Sum teacher_sum = 0;  // u = sum_j exp(g_j)
+  Sum gap = 0;          // sum_j exp(g_j) (g_j - d'_j)
+
+  // exp(d_j), exp(d'_j), exp(g_j) and g_j - d'_j. A class that the teacher rules out contributes
+  // nothing, even where the student does too and the difference is not a number.
+  FFDWV_HOST_DEVICE void add(Sum exp_shifted, Sum student, Sum teacher, Sum difference) {
+    exp_sum += exp_shifted;
+    student_sum += student;
+    teacher_sum += teacher;
+    gap += select(teacher == Sum(0), Sum(0), teacher * difference);
+  }
+
+  // From differences to one maximum to differences to a larger one: delta = old - new <= 0, of the
+  // student's logits and of the teacher's, and delta / T.
+  FFDWV_HOST_DEVICE void shift_student(Sum delta, Sum delta_over_t) {
+    using std::exp;
+    exp_sum = select(exp_sum == Sum(0), Sum(0), exp_sum * exp(delta));
+    student_sum = select(student_sum == Sum(0), Sum(0), student_sum * exp(delta_over_t));
+    gap -= select(teacher_sum == Sum(0), Sum(0), teacher_sum * delta_over_t);
+  }
+
+  FFDWV_HOST_DEVICE void shift_teacher(Sum delta_over_t) {
+    using std::exp;
+    const Sum factor = exp(delta_over_t);
+    gap = select(teacher_sum == Sum(0), Sum(0),
+                 factor * multiply_add(teacher_sum, delta_over_t, gap));
+    teacher_sum = select(teacher_sum == Sum(0), Sum(0), teacher_sum * factor);
+  }
+
+  FFDWV_HOST_DEVICE void merge(const TeacherSums& other) {
+    exp_sum += other.exp_sum;
+    student_sum += other.student_sum;
+    teacher_sum += other.teacher_sum;
+    gap += other.gap;
   }
 };
 
@@ -79,15 +155,27 @@ struct RowLoss {
 // A part with weight 0 is reported but takes no part, even where it is infinite.
 template <typename Sum>
 FFDWV_HOST_DEVICE Sum weighted(Sum weight, Sum value) {
-  return weight == Sum(0) ? Sum(0) : weight * value;
+  return select(weight == Sum(0), Sum(0), weight * value);
 }
 
 template <typename Sum>
 FFDWV_HOST_DEVICE RowLoss<Sum> row_loss(
     const RowSums<Sum>& sums, Sum label_shifted, const Weights<Sum>& weights) {
-  const Sum log_sum = std::log(sums.exp_sum);
+  using std::log;
+  const Sum log_sum = log(sums.exp_sum);
   const Sum ce = log_sum - label_shifted;
   const Sum kl = sums.neg_entropy - sums.soft_dot + weighted(sums.soft_mass, log_sum);
+  return {weighted(weights.ce, ce) + weighted(weights.soft, kl), ce, kl};
+}
+
+// kl has the factor T^2, so that the loss is its weighted sum with ce here too.
+template <typename Sum>
+FFDWV_HOST_DEVICE RowLoss<Sum> row_loss(
+    const TeacherSums<Sum>& sums, Sum label_shifted, const Weights<Sum>& weights, Sum temperature) {
+  using std::log;
+  const Sum ce = log(sums.exp_sum) - label_shifted;
+  const Sum kl = temperature * temperature *
+                 (sums.gap / sums.teacher_sum + log(sums.student_sum) - log(sums.teacher_sum));
   return {weighted(weights.ce, ce) + weighted(weights.soft, kl), ce, kl};
 }
 
@@ -112,7 +200,7 @@ struct RowGradient {
 
   template <typename Value>
   FFDWV_HOST_DEVICE Value other(Value exp_shifted, Value soft) const {
-    return Value(exp_scale) * exp_shifted - Value(soft_scale) * soft;
+    return multiply_add(Value(exp_scale), exp_shifted, -(Value(soft_scale) * soft));
   }
 
   // At the label p_y - 1 is formed as (exp(d_y) - s) / s: with p_y near 1 the subtraction then loses
@@ -123,4 +211,32 @@ struct RowGradient {
   }
 };
 
-}  // namespace ffdwv
+// The same of a row with a teacher, from exp(d_j), exp(d'_j) and exp(g_j).
+template <typename Sum>
+struct TeacherGradient {
+  Sum exp_scale;      // upstream a / s
+  Sum student_scale;  // upstream b T / s'
+  Sum teacher_scale;  // upstream b T / u
+  Sum exp_sum;
+
+  FFDWV_HOST_DEVICE TeacherGradient(
+      const TeacherSums<Sum>& sums, const Weights<Sum>& weights, Sum temperature, Sum upstream)
+      : exp_scale(upstream * weights.ce / sums.exp_sum),
+        student_scale(upstream * weights.soft * temperature / sums.student_sum),
+        teacher_scale(upstream * weights.soft * temperature / sums.teacher_sum),
+        exp_sum(sums.exp_sum) {}
+
+  template <typename Value>
+  FFDWV_HOST_DEVICE Value other(Value exp_shifted, Value student, Value teacher) const {
+    const Value gap =
+        multiply_add(Value(student_scale), student, -(Value(teacher_scale) * teacher));
+    return multiply_add(Value(exp_scale), exp_shifted, gap);
+  }
+
+  FFDWV_HOST_DEVICE Sum label(Sum exp_shifted, Sum student, Sum teacher) const {
+    return exp_scale * (exp_shifted - exp_sum) +
+           (student_scale * student - teacher_scale * teacher);
+  }
+};
+
+}  // namespace ffdwv::inline FFDWV_ISA

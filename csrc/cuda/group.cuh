@@ -38,6 +38,14 @@ struct LaneGroup {
     return value;
   }
 
+  template <typename T, int kCount>
+  __device__ static void sum_each(T (&values)[kCount]) {
+#pragma unroll
+    for (T& value : values) {
+      value = sum(value);
+    }
+  }
+
   template <typename T>
   __device__ static T max(T value) {
 #pragma unroll
@@ -64,16 +72,29 @@ struct BlockGroup {
 
   template <typename T>
   __device__ static T sum(T value) {
-    FFDWV_SHARED(T, of_warp, kWarps);
-    put(of_warp, Lanes::sum(value));
-    __syncthreads();
-    T total = of_warp[0];
+    T values[] = {value};
+    sum_each(values);
+    return values[0];
+  }
+
+  // Several sums for two barriers.
+  template <typename T, int kCount>
+  __device__ static void sum_each(T (&values)[kCount]) {
+    FFDWV_SHARED(T, of_warp, kWarps * kCount);
 #pragma unroll
-    for (int w = 1; w < kWarps; ++w) {
-      total += of_warp[w];
+    for (int i = 0; i < kCount; ++i) {
+      put(of_warp + i * kWarps, Lanes::sum(values[i]));
     }
     __syncthreads();
-    return total;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      values[i] = of_warp[i * kWarps];
+#pragma unroll
+      for (int w = 1; w < kWarps; ++w) {
+        values[i] += of_warp[i * kWarps + w];
+      }
+    }
+    __syncthreads();
   }
 
   template <typename T>

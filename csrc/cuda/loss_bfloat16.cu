@@ -1,13 +1,12 @@
 // The kernels for bfloat16 logits.
 #include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Half.h>
 
-#include "launch.cuh"
+#include "tiers.cuh"
 
 namespace ffdwv::cuda {
 
-template void launch_loss<c10::BFloat16, NoSoft>(const LaunchContext&);
-template void launch_loss<c10::BFloat16, float>(const LaunchContext&);
-template void launch_loss<c10::BFloat16, c10::BFloat16>(const LaunchContext&);
+Kernel bfloat16_kernel(SoftFormat soft, int64_t classes) {
+  return kernel_for<c10::BFloat16>(soft, classes);
+}
 
 }  // namespace ffdwv::cuda

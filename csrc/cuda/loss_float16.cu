@@ -1,13 +1,12 @@
 // The kernels for float16 logits.
-#include <torch/headeronly/util/BFloat16.h>
 #include <torch/headeronly/util/Half.h>
 
-#include "launch.cuh"
+#include "tiers.cuh"
 
 namespace ffdwv::cuda {
 
-template void launch_loss<c10::Half, NoSoft>(const LaunchContext&);
-template void launch_loss<c10::Half, float>(const LaunchContext&);
-template void launch_loss<c10::Half, c10::Half>(const LaunchContext&);
+Kernel float16_kernel(SoftFormat soft, int64_t classes) {
+  return kernel_for<c10::Half>(soft, classes);
+}
 
 }  // namespace ffdwv::cuda

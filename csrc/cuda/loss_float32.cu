@@ -1,12 +1,8 @@
 // The kernels for float32 logits.
-#include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Half.h>
-
-#include "launch.cuh"
+#include "tiers.cuh"
 
 namespace ffdwv::cuda {
 
-template void launch_loss<float, NoSoft>(const LaunchContext&);
-template void launch_loss<float, float>(const LaunchContext&);
+Kernel float32_kernel(SoftFormat soft, int64_t classes) { return kernel_for<float>(soft, classes); }
 
 }  // namespace ffdwv::cuda

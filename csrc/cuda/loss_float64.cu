@@ -1,13 +1,8 @@
 // The kernels for float64 logits.
-#include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Half.h>
-
-#include "launch.cuh"
+#include "tiers.cuh"
 
 namespace ffdwv::cuda {
 
-template void launch_loss<double, NoSoft>(const LaunchContext&);
-template void launch_loss<double, float>(const LaunchContext&);
-template void launch_loss<double, double>(const LaunchContext&);
+Kernel float64_kernel(SoftFormat soft, int64_t classes) { return kernel_for<double>(soft, classes); }
 
 }  // namespace ffdwv::cuda

@@ -18,8 +18,8 @@ struct Totals {
 };
 
 // Rows that are not ignored, counted by one block. Labels out of range count: their rows are NaN.
-template <int kThreads, typename Arguments>
-__device__ int64_t count_rows(const Arguments& a) {
+template <int kThreads>
+__device__ int64_t count_rows(const KernelArguments& a) {
   int64_t mine = 0;
   for (int64_t i = threadIdx.x; i < a.rows; i += kThreads) {
     mine += a.label(i) != a.ignore_index;
@@ -29,8 +29,8 @@ __device__ int64_t count_rows(const Arguments& a) {
 
 // The factor of every row in the result. The gradient is written once, scaled, so the number of rows
 // that count has to be known first: from an earlier launch, or counted here by every block.
-template <int kThreads, typename Arguments>
-__device__ double row_factor(const Arguments& a) {
+template <int kThreads>
+__device__ double row_factor(const KernelArguments& a) {
   if (!a.mean) {
     return 1;
   }
@@ -40,12 +40,13 @@ __device__ double row_factor(const Arguments& a) {
 
 template <int kThreads>
 __device__ Totals sum_over_block(const Totals& mine) {
-  using Block = BlockGroup<kThreads>;
-  return {Block::sum(mine.loss), Block::sum(mine.ce), Block::sum(mine.kl), Block::sum(mine.correct)};
+  double sums[] = {mine.loss, mine.ce, mine.kl, mine.correct};
+  BlockGroup<kThreads>::sum_each(sums);
+  return {sums[0], sums[1], sums[2], sums[3]};
 }
 
-template <int kThreads, typename Arguments>
-__device__ Totals sum_over_grid(const Arguments& a) {
+template <int kThreads>
+__device__ Totals sum_over_grid(const KernelArguments& a) {
   Totals mine;
   for (unsigned b = threadIdx.x; b < gridDim.x; b += kThreads) {
     // volatile: written by other blocks of this launch, so a cached value will not do.
@@ -69,8 +70,8 @@ __device__ __forceinline__ bool is_last_block(unsigned* ticket) {
 }
 
 // Adds up the threads' totals and writes the result, in whichever block comes last.
-template <int kThreads, typename Arguments>
-__device__ void finish(const Arguments& a, const Totals& mine, double factor) {
+template <int kThreads, typename Value>
+__device__ void finish(const KernelArguments& a, const Totals& mine, double factor) {
   if (a.per_row) {
     return;
   }
@@ -89,7 +90,7 @@ __device__ void finish(const Arguments& a, const Totals& mine, double factor) {
     total = sum_over_grid<kThreads>(a);
   }
   if (threadIdx.x == 0) {
-    *a.loss = static_cast<typename Arguments::Value>(total.loss * factor);
+    *static_cast<Value*>(a.loss) = static_cast<Value>(total.loss * factor);
     a.parts[0] = total.ce * factor;
     a.parts[1] = total.kl * factor;
     a.parts[2] = total.correct;

@@ -28,7 +28,12 @@ template <typename T>
 struct Row {
   T* start;
   int64_t stride;
-  int64_t size;
+  int size;
+
+  template <typename Value>
+  __device__ __forceinline__ Value at(int j) const {
+    return static_cast<Value>(start[static_cast<int64_t>(j) * stride]);
+  }
 
   template <int kVector>
   __device__ __forceinline__ bool is_packed() const {
@@ -38,7 +43,7 @@ struct Row {
   // `kVector` values from column j on; `fill` beyond the end.
   template <int kVector, typename Value>
   __device__ __forceinline__ void load(
-      int64_t j, bool packed, Value fill, Value (&out)[kVector]) const {
+      int j, bool packed, Value fill, Value (&out)[kVector]) const {
     if (packed && j + kVector <= size) {
       const auto pack = load_vector<Pack<std::remove_const_t<T>, kVector>>(start + j);
 #pragma unroll
@@ -49,12 +54,12 @@ struct Row {
     }
 #pragma unroll
     for (int v = 0; v < kVector; ++v) {
-      out[v] = j + v < size ? static_cast<Value>(start[(j + v) * stride]) : fill;
+      out[v] = j + v < size ? at<Value>(j + v) : fill;
     }
   }
 
   template <int kVector, typename Value>
-  __device__ __forceinline__ void store(int64_t j, bool packed, const Value (&in)[kVector]) const {
+  __device__ __forceinline__ void store(int j, bool packed, const Value (&in)[kVector]) const {
     if (packed && j + kVector <= size) {
       Pack<T, kVector> pack;
 #pragma unroll
@@ -67,7 +72,7 @@ struct Row {
 #pragma unroll
     for (int v = 0; v < kVector; ++v) {
       if (j + v < size) {
-        start[(j + v) * stride] = static_cast<T>(in[v]);
+        start[static_cast<int64_t>(j + v) * stride] = static_cast<T>(in[v]);
       }
     }
   }

@@ -26,6 +26,10 @@ def emulated_loss(
     ignore_index=-100,
     return_parts=True,
     grad_out=None,
+    soft_by_row=False,
+    teacher=False,
+    temperature=1.0,
+    grad_scale=1.0,
     known_entropy=True,
     order="random",
     most_blocks=3,
@@ -34,7 +38,10 @@ def emulated_loss(
     """(LossParts, gradient) from the emulated kernel; every output starts as NaN.
 
     Args, beyond those of ffdwv_loss:
+        similarity: S [C, C]; with soft_by_row the soft targets [N, C], with teacher its logits.
         grad_out: upstream gradient, [] or [N].
+        temperature: of the teacher.
+        grad_scale: of the gradient, on top of grad_out.
         known_entropy: hand over the entropies of S instead of having the kernel sum them.
         order: in which the emulation runs threads and blocks.
         most_blocks: upper bound of the grid, so that blocks visit several tiles.
@@ -50,7 +57,7 @@ def emulated_loss(
     block_sums = torch.full((most_blocks, 4), torch.nan, dtype=torch.float64)
     ticket = torch.zeros(1, dtype=torch.int32)
     entropy = None
-    if similarity is not None and known_entropy:
+    if similarity is not None and known_entropy and not (soft_by_row or teacher):
         soft = similarity.double()
         entropy = torch.special.xlogy(soft, soft).sum(1)
     arguments = {
@@ -60,6 +67,8 @@ def emulated_loss(
         "soft": 0 if similarity is None else similarity.data_ptr(),
         "soft_row": 0 if similarity is None else similarity.stride(0),
         "soft_column": 0 if similarity is None else similarity.stride(1),
+        "soft_by_row": soft_by_row or teacher,
+        "temperature": temperature,
         "neg_entropy": 0 if entropy is None else entropy.data_ptr(),
         "labels": labels.data_ptr(),
         "labels_stride": labels.stride(0),
@@ -74,6 +83,7 @@ def emulated_loss(
         "ignore_index": ignore_index,
         "ce_weight": ce_weight,
         "soft_weight": soft_weight,
+        "grad_scale": grad_scale,
         "per_row": per_row,
         "mean": reduction == "mean",
         "block_sums": block_sums.data_ptr(),
@@ -81,7 +91,14 @@ def emulated_loss(
     }
     name = "none" if similarity is None else str(similarity.dtype).removeprefix("torch.")
     _emulation.loss(
-        str(logits.dtype).removeprefix("torch."), name, arguments, order, 0, most_blocks, count
+        str(logits.dtype).removeprefix("torch."),
+        name,
+        teacher,
+        arguments,
+        order,
+        0,
+        most_blocks,
+        count,
     )
     assert ticket.item() == 0, "the ticket is not ready for another launch"
     ce, kl, correct = parts

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = "tests/emulation/test_kernels.py"
+TESTS = "tests/emulation"
 
 
 class Fault(NamedTuple):
@@ -32,87 +32,117 @@ class Fault(NamedTuple):
 FAULTS = {
     "barrier dropped after the warps' sums are put": Fault(
         "cuda/group.cuh",
-        "put(of_warp, Lanes::sum(value));\n    __syncthreads();",
-        "put(of_warp, Lanes::sum(value));",
-        "test_any_order_of_threads_and_blocks",
+        "Lanes::sum(values[i]));\n    }\n    __syncthreads();",
+        "Lanes::sum(values[i]));\n    }",
+        "test_kernels.py::test_any_order_of_threads_and_blocks",
     ),
     "barrier dropped before shared memory is used again": Fault(
         "cuda/group.cuh",
-        "total += of_warp[w];\n    }\n    __syncthreads();",
-        "total += of_warp[w];\n    }",
-        "test_any_order_of_threads_and_blocks",
+        ": largest;\n    }\n    __syncthreads();",
+        ": largest;\n    }",
+        "test_variants.py::test_any_order_of_threads_and_blocks",
     ),
     "mask of the whole warp for a part of it": Fault(
         "cuda/group.cuh",
         "return ((1u << kLanes) - 1u) << first;",
         "return 0xffffffffu;",
-        "test_every_width_to_130",
+        "test_kernels.py::test_every_width_to_130",
     ),
     "last step of the lanes' sum left out": Fault(
         "cuda/group.cuh",
         "for (int offset = kLanes / 2; offset > 0; offset /= 2) {\n      value +=",
         "for (int offset = kLanes / 2; offset > 1; offset /= 2) {\n      value +=",
-        "test_every_width_to_130",
+        "test_kernels.py::test_every_width_to_130",
     ),
     "tail read beyond the row": Fault(
         "cuda/row_access.cuh",
         "out[v] = j + v < size ?",
         "out[v] = j + v <= size ?",
-        "test_every_width_to_130",
+        "test_kernels.py::test_every_width_to_130",
     ),
     "tail of the gradient not written": Fault(
         "cuda/row_access.cuh",
         "if (j + v < size) {\n        start[",
         "if (j + v + 1 < size) {\n        start[",
-        "test_every_width_to_130",
+        "test_kernels.py::test_every_width_to_130",
     ),
     "vector load where the row is not aligned": Fault(
         "cuda/row_access.cuh",
         "return stride == 1 && reinterpret_cast",
         "return stride == 1 || reinterpret_cast",
-        "test_every_layout",
+        "test_kernels.py::test_every_layout",
     ),
     "sums not rescaled to the common maximum": Fault(
-        "cuda/kernels.cuh",
-        "running.sums.shift(running.max - max);",
+        "cuda/row_math.cuh",
+        "sums_.shift(max_ - max);",
         "",
-        "test_tier_edges",
+        "test_kernels.py::test_tier_edges",
     ),
     "running sums not rescaled to a new maximum": Fault(
-        "cuda/kernels.cuh",
-        "sums.shift(max - x);",
+        "cuda/row_math.cuh",
+        "sums_.shift(delta);",
         "",
-        "test_tier_edges",
+        "test_kernels.py::test_tier_edges",
     ),
     "blocks beyond the first tile skipped": Fault(
         "cuda/kernels.cuh",
         "tile += gridDim.x",
         "tile += tiles",
-        "test_rows_beyond_the_grid",
+        "test_kernels.py::test_rows_beyond_the_grid",
     ),
     "sum over blocks by whichever block comes first": Fault(
         "cuda/reduction.cuh",
         "== gridDim.x - 1;",
         "== 0;",
-        "test_rows_beyond_the_grid",
+        "test_kernels.py::test_rows_beyond_the_grid",
     ),
     "divisor counts ignored rows": Fault(
         "cuda/reduction.cuh",
         "mine += a.label(i) != a.ignore_index;",
         "mine += 1;",
-        "test_rows_counted_in_a_launch_of_their_own",
+        "test_kernels.py::test_rows_counted_in_a_launch_of_their_own",
     ),
     "gradient of ignored rows left unwritten": Fault(
-        "cuda/kernels.cuh",
-        "fill_grad(0);",
-        "",
-        "test_reductions_weights_and_ignored_rows",
+        "cuda/row_visit.cuh",
+        "if (a.grad != nullptr) {",
+        "if (a.grad != nullptr && !is_ignored) {",
+        "test_kernels.py::test_reductions_weights_and_ignored_rows",
     ),
     "label's entry written by another thread": Fault(
         "cuda/kernels.cuh",
-        "if (Group::rank() != label / kVector % Group::kSize) {",
-        "if (Group::rank() != (label / kVector + 1) % Group::kSize) {",
-        "test_any_order_of_threads_and_blocks",
+        "visit.label_column() / kVector % Group::kSize",
+        "(visit.label_column() / kVector + 1) % Group::kSize",
+        "test_kernels.py::test_any_order_of_threads_and_blocks",
+    ),
+    "row of the soft targets picked by the label": Fault(
+        "cuda/row_visit.cuh",
+        "a.soft_by_row ? row : label",
+        "label",
+        "test_variants.py::test_every_width_to_130",
+    ),
+    "teacher's logits beyond the row count as 0": Fault(
+        "cuda/kernels.cuh",
+        "Visit::kHasTeacher ? minus_infinity<Value>() : Value(0)",
+        "Value(0)",
+        "test_variants.py::test_every_width_to_130",
+    ),
+    "teacher's sums not rescaled to a new maximum": Fault(
+        "cuda/row_math.cuh",
+        "raise(teacher_max_, z, [&](Value delta) { sums_.shift_teacher(delta * cold_); });",
+        "raise(teacher_max_, z, [&](Value) {});",
+        "test_variants.py::test_tier_edges",
+    ),
+    "student's sums not rescaled to the common maximum": Fault(
+        "cuda/row_math.cuh",
+        "sums_.shift_student(max_ - max, (max_ - max) * cold_);",
+        "",
+        "test_variants.py::test_tier_edges",
+    ),
+    "scale of the gradient left out": Fault(
+        "cuda/row_visit.cuh",
+        "factor * a.grad_scale",
+        "factor",
+        "test_variants.py::test_temperatures_and_gradient_scales",
     ),
 }
 
@@ -134,7 +164,7 @@ def build(source: Path, module: Path) -> None:
 def passes(folder: Path, test: str) -> bool:
     """Whether the test passes with the module in a copy of the tests."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"{TESTS}::{test}"],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"{TESTS}/{test}"],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

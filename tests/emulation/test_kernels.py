@@ -11,7 +11,8 @@ from tests.loss.cases import LAYOUTS, SIMILARITY_LAYOUTS, Case, assert_matches, 
 FLOATS = [torch.float32, torch.bfloat16, torch.float16]
 DTYPES = [*FLOATS, torch.float64]
 SIMILARITIES = ("contiguous", "none")
-TIER_EDGES = (32, 128, 1024, 8192)  # csrc/cuda/tiers.cuh
+TIER_EDGES = (32, 128, 512, 2048, 4096)  # csrc/cuda/tiers.cuh
+ONE_PER_TIER = (10, 100, 300, 1500, 3000, 4200)
 
 
 KERNEL_OPTIONS = ("known_entropy", "order", "most_blocks", "count")
@@ -42,7 +43,7 @@ def test_tier_edges(dtype, similarity, edge):
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("c", [10, 100, 300, 1500, 9000])
+@pytest.mark.parametrize("c", ONE_PER_TIER)
 def test_same_narrow_dtype_for_the_similarity(dtype, c):
     case = make_case(3, c, dtype, similarity_layout="expanded" if c > 1000 else "contiguous")
     check(case._replace(similarity=case.similarity.to(dtype)), f"C = {c}")
@@ -57,7 +58,7 @@ def test_every_layout(layout, similarity_layout):
             check(case, f"C = {c}, {dtype}")
 
 
-@pytest.mark.parametrize("c", [10, 100, 700, 2000, 8200])
+@pytest.mark.parametrize("c", ONE_PER_TIER)
 @pytest.mark.parametrize("known_entropy", [True, False])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_reductions_weights_and_ignored_rows(c, known_entropy, reduction):
@@ -77,13 +78,13 @@ def test_reductions_weights_and_ignored_rows(c, known_entropy, reduction):
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "random"])
-@pytest.mark.parametrize("c", [10, 100, 1000, 3000, 8200])
+@pytest.mark.parametrize("c", ONE_PER_TIER)
 def test_any_order_of_threads_and_blocks(order, c):
     case = make_case(40 if c < 200 else 5, c, similarity_layout="expanded")
     check(case, order=order, most_blocks=4)
 
 
-@pytest.mark.parametrize("c", [10, 100, 1000, 3000])
+@pytest.mark.parametrize("c", ONE_PER_TIER)
 def test_same_bits_in_any_order(c):
     case = make_case(100 if c < 200 else 9, c, similarity_layout="expanded")
     results = [
@@ -108,7 +109,7 @@ def test_rows_counted_in_a_launch_of_their_own():
         check(case._replace(labels=labels), count=count)
 
 
-@pytest.mark.parametrize("c", [10, 100, 1000, 3000, 8200])
+@pytest.mark.parametrize("c", ONE_PER_TIER)
 @pytest.mark.parametrize("bad", [-1, 2**31, None])
 def test_a_bad_label_makes_its_own_row_nan_and_no_other(c, bad):
     case = make_case(4, c, similarity_layout="expanded")
@@ -124,7 +125,7 @@ def test_a_bad_label_makes_its_own_row_nan_and_no_other(c, bad):
     assert torch.equal(parts.loss[others], want.loss[others])
 
 
-@pytest.mark.parametrize("c", [3, 40, 900, 3000, 8200])
+@pytest.mark.parametrize("c", ONE_PER_TIER)
 def test_of_equal_logits_the_first_is_the_prediction(c):
     logits = torch.zeros(3, c)
     logits[:, [1, c - 1]] = 2.0
@@ -133,7 +134,7 @@ def test_of_equal_logits_the_first_is_the_prediction(c):
     assert parts.correct.tolist() == [1, 0, 0]
 
 
-@pytest.mark.parametrize("c", [3, 40, 900, 3000, 8200])
+@pytest.mark.parametrize("c", ONE_PER_TIER)
 def test_minus_infinity_and_nan_in_the_logits(c):
     logits = torch.randn(3, c, generator=torch.Generator().manual_seed(c))
     logits[0, 2] = -math.inf
@@ -165,3 +166,18 @@ def test_mean_over_no_rows_is_nan_with_a_zero_gradient():
     parts, grad = emulated_loss(torch.randn(4, 10), torch.full((4,), -100), torch.eye(10))
     assert parts.loss.isnan()
     assert torch.equal(grad, torch.zeros(4, 10))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_two_hundred_thousand_classes_keep_their_digits(dtype):
+    # What a thread adds up, hundreds of equal shares, has its error multiplied by log C in KL.
+    c = 200_000
+    case = make_case(2, c, dtype, similarity_layout="none")
+    uniform = torch.full((1, 1), 1 / c).expand(c, c)
+    parts, _ = emulated_loss(
+        case.logits, case.labels, uniform, reduction="none", known_entropy=False
+    )
+    log_p = torch.log_softmax(case.logits.double(), dim=1)
+    share = uniform[0, 0].item()
+    kl = c * share * math.log(share) - share * log_p.sum(1)
+    torch.testing.assert_close(parts.kl.double(), kl, rtol=1e-6, atol=0)
