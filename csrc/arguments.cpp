@@ -1,11 +1,13 @@
 #include "arguments.h"
 
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/ops.h>
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 namespace ffdwv {
 namespace {
@@ -29,6 +31,45 @@ bool same_device(const Tensor& a, const Tensor& b) {
   return a.device() == b.device();
 }
 
+void check_soft(const LossArguments& a) {
+  require(a.soft_kind >= SoftKind::kNone && a.soft_kind <= SoftKind::kTeacher,
+          "soft_kind must be 0 (none), 1 (class matrix), 2 (sample rows) or 3 (teacher logits)");
+  require(a.soft.has_value() == (a.soft_kind != SoftKind::kNone), "soft and soft_kind disagree");
+  if (a.soft) {
+    const Tensor& s = *a.soft;
+    const int64_t rows = a.soft_kind == SoftKind::kClassRows ? a.classes() : a.rows();
+    require(s.dim() == 2 && s.size(0) == rows && s.size(1) == a.classes(),
+            a.soft_kind == SoftKind::kClassRows ? "soft must be [C, C]" : "soft must be [N, C]");
+    require(s.scalar_type() == ScalarType::Float || s.scalar_type() == a.logits.scalar_type(),
+            "soft must be float32 or of the dtype of the logits");
+    require(same_device(s, a.logits), "soft must be on the device of the logits");
+  }
+  if (a.neg_entropy) {
+    const Tensor& h = *a.neg_entropy;
+    require(a.soft_kind == SoftKind::kClassRows, "neg_entropy needs a class matrix");
+    require(h.dim() == 1 && h.size(0) == a.classes() && h.scalar_type() == ScalarType::Double,
+            "neg_entropy must be [C] float64");
+    require(same_device(h, a.logits), "neg_entropy must be on the device of the logits");
+  }
+  require(a.soft_kind != SoftKind::kTeacher ||
+              (std::isfinite(a.temperature) && a.temperature > 0),
+          "temperature must be finite and above 0");
+}
+
+// By the C interface: a call through the dispatcher costs more than a small kernel.
+Tensor empty(
+    std::initializer_list<int64_t> shape, int32_t dtype, int32_t device_type, int32_t device_index) {
+  int64_t strides[2] = {1, 1};
+  if (shape.size() == 2) {
+    strides[0] = std::max<int64_t>(1, shape.begin()[1]);
+  }
+  AtenTensorHandle handle = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      static_cast<int64_t>(shape.size()), shape.begin(), strides, dtype, device_type, device_index,
+      &handle));
+  return Tensor(handle);
+}
+
 }  // namespace
 
 void check(const LossArguments& a) {
@@ -40,24 +81,11 @@ void check(const LossArguments& a) {
   require(a.labels.scalar_type() == ScalarType::Long || a.labels.scalar_type() == ScalarType::Int,
           "labels must be int64 or int32");
   require(same_device(a.labels, a.logits), "labels must be on the device of the logits");
-  if (a.similarity) {
-    const Tensor& s = *a.similarity;
-    require(s.dim() == 2 && s.size(0) == a.classes() && s.size(1) == a.classes(),
-            "similarity must be [C, C]");
-    require(s.scalar_type() == ScalarType::Float || s.scalar_type() == a.logits.scalar_type(),
-            "similarity must be float32 or of the dtype of the logits");
-    require(same_device(s, a.logits), "similarity must be on the device of the logits");
-  }
-  if (a.neg_entropy) {
-    const Tensor& h = *a.neg_entropy;
-    require(a.similarity.has_value(), "neg_entropy needs similarity");
-    require(h.dim() == 1 && h.size(0) == a.classes() && h.scalar_type() == ScalarType::Double,
-            "neg_entropy must be [C] float64");
-    require(same_device(h, a.logits), "neg_entropy must be on the device of the logits");
-  }
+  check_soft(a);
   for (const double weight : {a.ce_weight, a.soft_weight}) {
     require(std::isfinite(weight) && weight >= 0, "weights must be finite and 0 or more");
   }
+  require(std::isfinite(a.grad_scale), "grad_scale must be finite");
   require(a.reduction == Reduction::kNone || a.reduction == Reduction::kMean ||
               a.reduction == Reduction::kSum,
           "reduction must be 0 (none), 1 (mean) or 2 (sum)");
@@ -73,20 +101,20 @@ void check(const LossArguments& a) {
 }
 
 LossOutputs allocate_outputs(const LossArguments& a) {
-  const auto device = a.logits.device();
-  const auto empty = [&](std::vector<int64_t> shape, ScalarType dtype) {
-    return torch::stable::empty(shape, dtype, std::nullopt, device);
+  int32_t dtype = 0, device_type = 0, device_index = 0;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(a.logits.get(), &dtype));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(a.logits.get(), &device_type));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(a.logits.get(), &device_index));
+  const auto tensor = [&](std::initializer_list<int64_t> shape, int32_t of_dtype) {
+    return empty(shape, of_dtype, device_type, device_index);
   };
+  const int32_t wide = aoti_torch_dtype_float64();
+  const int32_t loss = dtype == wide ? wide : aoti_torch_dtype_float32();
   const bool per_row = a.reduction == Reduction::kNone;
-  const std::vector<int64_t> no_shape;
-  const std::vector<int64_t> row_shape{a.rows()};
   return {
-      empty(per_row ? row_shape : no_shape, loss_dtype(a)),
-      empty(per_row ? std::vector<int64_t>{3, a.rows()} : std::vector<int64_t>{3},
-            ScalarType::Double),
-      empty(a.compute_grad ? std::vector<int64_t>{a.rows(), a.classes()}
-                           : std::vector<int64_t>{0},
-            a.logits.scalar_type()),
+      per_row ? tensor({a.rows()}, loss) : tensor({}, loss),
+      per_row ? tensor({3, a.rows()}, wide) : tensor({3}, wide),
+      a.compute_grad ? tensor({a.rows(), a.classes()}, dtype) : tensor({0}, dtype),
   };
 }
 

@@ -17,14 +17,25 @@ using torch::stable::Tensor;
 // The codes of ATen's at::Reduction.
 enum class Reduction : int64_t { kNone = 0, kMean = 1, kSum = 2 };
 
+// What `soft` holds, by the op's code.
+enum class SoftKind : int64_t {
+  kNone = 0,
+  kClassRows = 1,   // S [C, C], a row picked by the label
+  kSampleRows = 2,  // [N, C], a row of targets for each row of logits
+  kTeacher = 3,     // [N, C], a teacher's logits
+};
+
 struct LossArguments {
-  const Tensor& logits;                       // [N, C] any strides
-  const Tensor& labels;                       // [N] int32 or int64, any stride
-  const std::optional<Tensor>& similarity;    // S [C, C], any strides, 0 included
-  const std::optional<Tensor>& neg_entropy;   // [C] float64: sum_j S_ij log S_ij, if known
-  const std::optional<Tensor>& grad_out;      // [] or, for Reduction::kNone, [N]; dtype of the loss
+  const Tensor& logits;                      // [N, C] any strides
+  const Tensor& labels;                      // [N] int32 or int64, any stride
+  const std::optional<Tensor>& soft;         // see SoftKind; any strides, 0 included
+  const std::optional<Tensor>& neg_entropy;  // kClassRows, [C] float64: sum_j S_ij log S_ij, if known
+  const std::optional<Tensor>& grad_out;     // [] or, for Reduction::kNone, [N]; dtype of the loss
+  SoftKind soft_kind;
+  double temperature;  // of kTeacher
   double ce_weight;
   double soft_weight;
+  double grad_scale;  // multiplies the gradient, as grad_out does
   Reduction reduction;
   int64_t ignore_index;
   bool compute_grad;

@@ -7,7 +7,15 @@ loss = ffdwv_loss(logits, labels, S)                               # CE + KL(S_y
 
 from ffdwv_fast.build import build_info
 from ffdwv_fast.errors import InputError
-from ffdwv_fast.loss import FFDWVLoss, LossParts, ffdwv_loss
+from ffdwv_fast.loss import (
+    FFDWVLoss,
+    LossParts,
+    distillation_loss,
+    ffdwv_loss,
+    label_smoothing_loss,
+    loss_and_grad,
+    soft_target_loss,
+)
 from ffdwv_fast.models import resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
 from ffdwv_fast.semantics import class_vectors, similarity_matrix
 
@@ -17,7 +25,10 @@ __all__ = [
     "LossParts",
     "build_info",
     "class_vectors",
+    "distillation_loss",
     "ffdwv_loss",
+    "label_smoothing_loss",
+    "loss_and_grad",
     "resnet8",
     "resnet20",
     "resnet32",
@@ -25,4 +36,5 @@ __all__ = [
     "resnet56",
     "resnet110",
     "similarity_matrix",
+    "soft_target_loss",
 ]

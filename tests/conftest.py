@@ -15,6 +15,23 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser):
+    # Here and not in tests/cuda, whose conftest is not always read early enough for options.
+    parser.addoption(
+        "--device",
+        choices=["cuda", "cpu"],
+        default="cuda",
+        help="where tests/cuda runs; cpu: its own tests, as far as they go without a GPU",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "cpu_only(reason): the test's claim is about no other device"
+    )
+    config.addinivalue_line("markers", "gpu_only(reason): the test's claim is not about a CPU")
+
+
 @pytest.fixture(scope="session")
 def cifar_dir():
     """A folder with the complete CIFAR-10 and CIFAR-100 in the official binary layouts."""

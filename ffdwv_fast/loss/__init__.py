@@ -1,6 +1,21 @@
-"""The fused loss: CE(y) + soft_weight * KL(S_y || softmax(logits))."""
+"""The fused losses: cross-entropy with the labels and one kind of soft targets in one pass."""
 
-from ffdwv_fast.loss.functional import LossParts, ffdwv_loss
+from ffdwv_fast.loss.functional import (
+    distillation_loss,
+    ffdwv_loss,
+    label_smoothing_loss,
+    loss_and_grad,
+    soft_target_loss,
+)
 from ffdwv_fast.loss.module import FFDWVLoss
+from ffdwv_fast.loss.parts import LossParts
 
-__all__ = ["FFDWVLoss", "LossParts", "ffdwv_loss"]
+__all__ = [
+    "FFDWVLoss",
+    "LossParts",
+    "distillation_loss",
+    "ffdwv_loss",
+    "label_smoothing_loss",
+    "loss_and_grad",
+    "soft_target_loss",
+]

@@ -1,11 +1,12 @@
 """What the loss accepts: checks that explain bad input, and what is computed once per matrix."""
 
 import math
+import weakref
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from ffdwv_fast.errors import InputError
 
@@ -13,19 +14,28 @@ LOGITS_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 LABEL_DTYPES = (torch.int64, torch.int32)
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}  # the codes of ATen's at::Reduction
 
+# What the soft targets are, by the name of the argument they came in: the op's soft_kind.
+SOFT_KINDS = {"similarity": 1, "smoothing": 1, "soft_targets": 2, "teacher_logits": 3}
+
 _ELEMENTS_AT_ONCE = 1 << 22  # of S, when its values are read: bounds the float64 copy to 32 MiB
 
 
 class LossArguments(NamedTuple):
-    """The arguments of the loss as the op takes them."""
+    """The arguments of a loss, whichever function they came through.
+
+    `soft` is by `kind`: "similarity" S [C, C], "soft_targets" [N, C], "teacher_logits" [N, C],
+    "smoothing" a `uniform_matrix`; None for cross-entropy alone. `temperature` is the teacher's.
+    """
 
     logits: Tensor
     labels: Tensor
-    similarity: Tensor | None
+    soft: Tensor | None
     ce_weight: float
     soft_weight: float
     reduction: str
     ignore_index: int
+    kind: str = "similarity"
+    temperature: float = 1.0
 
 
 def loss_dtype(logits: Tensor) -> torch.dtype:
@@ -41,8 +51,8 @@ def check_arguments(a: LossArguments) -> None:
     _check_options(a)
     _check_logits(a.logits)
     _check_labels(a)
-    if a.similarity is not None:
-        _check_similarity(a.similarity, a.logits)
+    if a.soft is not None:
+        _check_soft(a)
 
 
 def reduction_code(reduction: str) -> int:
@@ -55,13 +65,54 @@ def reduction_code(reduction: str) -> int:
         ) from None
 
 
+def is_number(value: object) -> bool:
+    """A finite int or float."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise InputError unless it is a finite number above 0."""
+    if not is_number(temperature) or temperature <= 0:
+        raise InputError(f"temperature is {temperature!r}; it must be a finite number above 0")
+
+
+def check_smoothing(smoothing: float) -> None:
+    """Raise InputError unless it is a number in [0, 1]."""
+    if not is_number(smoothing) or not 0 <= smoothing <= 1:
+        raise InputError(f"smoothing is {smoothing!r}; it must be a number from 0 to 1")
+
+
+def check_loss_scale(loss_scale: float | Tensor, logits: Tensor) -> None:
+    """Raise InputError unless it is a positive number, or a tensor of one on the logits' device.
+
+    The value of a tensor is not looked at: that would wait for the device.
+    """
+    if not isinstance(loss_scale, Tensor):
+        if not is_number(loss_scale) or loss_scale <= 0:
+            raise InputError(
+                f"loss_scale is {loss_scale!r}; it must be a finite number above 0, or a tensor of "
+                "one"
+            )
+    elif loss_scale.numel() != 1 or not loss_scale.is_floating_point():
+        raise InputError(
+            f"loss_scale has shape {tuple(loss_scale.shape)} and dtype {loss_scale.dtype}; "
+            "it must be one floating number"
+        )
+    elif loss_scale.device != logits.device:
+        raise InputError(
+            f"loss_scale is on {loss_scale.device}, the logits on {logits.device}; "
+            "pass a float or move it"
+        )
+
+
 def _check_options(a: LossArguments) -> None:
     reduction_code(a.reduction)
     for name, weight in (("ce_weight", a.ce_weight), ("soft_weight", a.soft_weight)):
-        if not isinstance(weight, (int, float)) or not math.isfinite(weight) or weight < 0:
+        if not is_number(weight) or weight < 0:
             raise InputError(f"{name} is {weight!r}; it must be a finite number, 0 or more")
     if not isinstance(a.ignore_index, int):
         raise InputError(f"ignore_index is {a.ignore_index!r}; it must be an int")
+    check_temperature(a.temperature)
 
 
 def _check_logits(logits: Tensor) -> None:
@@ -105,35 +156,107 @@ def _check_labels(a: LossArguments) -> None:
             )
 
 
-def _check_similarity(similarity: Tensor, logits: Tensor) -> None:
+_WHAT_TO_PASS = {
+    "similarity": "the torch.Tensor [C, C] that similarity_matrix() gives, or None for "
+    "cross-entropy alone",
+    "soft_targets": "a torch.Tensor [N, C], one row of probabilities for each row of logits",
+    "teacher_logits": "a torch.Tensor [N, C], the teacher's logits for the same rows",
+    "smoothing": "a number from 0 to 1",
+}
+
+
+def _check_soft(a: LossArguments) -> None:
+    soft, logits, name = a.soft, a.logits, a.kind
+    verb = "is" if name == "similarity" else "are"
+    have = "has" if name == "similarity" else "have"
+    it = "it" if name == "similarity" else "they"
+    if not isinstance(soft, Tensor):
+        raise InputError(f"{name} {verb} a {type(soft).__name__}; pass {_WHAT_TO_PASS[name]}")
+    if soft.dtype not in (torch.float32, logits.dtype):
+        raise InputError(
+            f"{name} {have} dtype {soft.dtype}; use float32 or that of the logits, {logits.dtype}"
+        )
+    rows, classes = logits.shape
+    wanted = (classes, classes) if name == "similarity" else (rows, classes)
+    letters = "[C, C]" if name == "similarity" else "[N, C]"
+    if name != "smoothing" and tuple(soft.shape) != wanted:
+        raise InputError(
+            f"{name} {have} shape {tuple(soft.shape)}; {it} must be {letters} = "
+            f"[{wanted[0]}, {wanted[1]}] for logits of shape {tuple(logits.shape)}"
+        )
+    if soft.device != logits.device:
+        raise InputError(
+            f"{name} {verb} on {soft.device}, the logits on {logits.device}; "
+            f"use {name}.to({str(logits.device)!r})"
+            + (" once, outside the loop" if name == "similarity" else "")
+        )
+    if soft.requires_grad and name != "teacher_logits":
+        requires = "requires" if name == "similarity" else "require"
+        raise InputError(
+            f"{name} {requires} grad, but no gradient flows to {it if it == 'it' else 'them'}; "
+            f"pass {name}.detach()"
+        )
+
+
+def soft_inputs(a: LossArguments) -> tuple[Tensor | None, Tensor | None, int]:
+    """The one place where a kind of soft targets becomes arguments of the op.
+
+    Returns:
+        The op's soft, neg_entropy and soft_kind.
+
+    Raises:
+        InputError: values of a similarity matrix that are no probabilities (see
+            `prepare_similarity`); targets that require grad, as none flows to them. Of a teacher
+            that is documented.
+    """
+    soft, kind = a.soft, a.kind
+    if soft is None:
+        return None, None, 0
+    if kind != "teacher_logits" and soft.requires_grad:
+        check_arguments(a)
+    neg_entropy = None
+    if kind == "similarity":
+        if not torch.compiler.is_compiling():
+            neg_entropy = prepare_similarity(soft)
+    elif kind == "smoothing":
+        # The term of label smoothing is -mean_j log p_j: KL(uniform || p) without its constant.
+        neg_entropy = _zeros(soft.shape[0], soft.device)
+    return soft, neg_entropy, SOFT_KINDS[kind]
+
+
+def uniform_matrix(logits: Tensor) -> Tensor:
+    """A [C, C] matrix of 1 / C that takes one number of memory."""
     classes = logits.shape[1]
-    if not isinstance(similarity, Tensor):
-        raise InputError(
-            f"similarity is a {type(similarity).__name__}; pass the torch.Tensor [C, C] that "
-            "similarity_matrix() gives, or None for cross-entropy alone"
-        )
-    if similarity.dtype not in (torch.float32, logits.dtype):
-        raise InputError(
-            f"similarity has dtype {similarity.dtype}; use float32 or that of the logits, "
-            f"{logits.dtype}"
-        )
-    if tuple(similarity.shape) != (classes, classes):
-        raise InputError(
-            f"similarity has shape {tuple(similarity.shape)}; it must be [C, C] = "
-            f"[{classes}, {classes}] for logits of shape {tuple(logits.shape)}"
-        )
-    if similarity.device != logits.device:
-        raise InputError(
-            f"similarity is on {similarity.device}, the logits on {logits.device}; "
-            f"use similarity.to({str(logits.device)!r}) once, outside the loop"
-        )
-    if similarity.requires_grad:
-        raise InputError(
-            "similarity requires grad, but no gradient flows to it; pass similarity.detach()"
-        )
+    dtype = loss_dtype(logits)
+    if torch.compiler.is_compiling():
+        return _uniform(classes, dtype, logits.device)
+    return _uniform_once(classes, dtype, logits.device)
 
 
-_prepared: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+def _uniform(classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((1, 1), 1 / classes, dtype=dtype, device=device).expand(classes, classes)
+
+
+@lru_cache(maxsize=64)
+def _uniform_once(classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return _uniform(classes, dtype, device)
+
+
+def _zeros(classes: int, device: torch.device) -> Tensor:
+    if torch.compiler.is_compiling():
+        return torch.zeros(1, dtype=torch.float64, device=device).expand(classes)
+    return _zeros_once(classes, device)
+
+
+@lru_cache(maxsize=64)
+def _zeros_once(classes: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.zeros(1, dtype=torch.float64, device=device).expand(classes)
+
+
+# By id, which is cheaper to look up than the tensor; an entry goes with its tensor.
+_prepared: dict[int, tuple[weakref.ref, int, Tensor]] = {}
 
 
 def prepare_similarity(similarity: Tensor) -> Tensor | None:
@@ -152,14 +275,19 @@ def prepare_similarity(similarity: Tensor) -> Tensor | None:
     Raises:
         InputError: an entry is negative or not finite, or a row does not sum to 1.
     """
-    version = 0 if similarity.is_inference() else similarity._version
-    known = _prepared.get(similarity)
-    if known is not None and known[0] == version:
-        return known[1]
+    try:
+        version = similarity._version
+    except RuntimeError:  # an inference tensor has none
+        version = 0
+    key = id(similarity)
+    known = _prepared.get(key)
+    if known is not None and known[0]() is similarity and known[1] == version:
+        return known[2]
     if not _values_can_be_read(similarity):
         return None
     neg_entropy = _check_rows(similarity)
-    _prepared[similarity] = (version, neg_entropy)
+    reference = weakref.ref(similarity, lambda _: _prepared.pop(key, None))
+    _prepared[key] = (reference, version, neg_entropy)
     return neg_entropy
 
 
@@ -174,15 +302,43 @@ def _check_rows(similarity: Tensor) -> Tensor:
     distinct = similarity.detach()
     if similarity.stride(0) == 0:
         distinct = distinct[:1]
-    rows_at_once = max(1, _ELEMENTS_AT_ONCE // classes)
-    chunks = distinct.split(rows_at_once)
-    neg_entropy = torch.cat(
-        [_check_chunk(chunk, first * rows_at_once) for first, chunk in enumerate(chunks)]
+    return _neg_entropies(distinct, _MATRIX_ROWS).expand(classes).contiguous()
+
+
+def check_soft_target_values(soft_targets: Tensor) -> None:
+    """Read soft targets [N, C] and raise InputError unless every row is a distribution."""
+    _neg_entropies(soft_targets.detach(), _TARGET_ROWS)
+
+
+class _RowsName(NamedTuple):
+    """How messages speak of rows of probabilities."""
+
+    name: str
+    bad_entry: str
+    bad_sum: str
+
+
+_MATRIX_ROWS = _RowsName(
+    "similarity",
+    "pass what similarity_matrix() gives, not distances or logits",
+    "pass what similarity_matrix() gives (a matrix normalised by columns needs .t())",
+)
+_TARGET_ROWS = _RowsName(
+    "soft_targets",
+    "pass probabilities, such as softmax(dim=1) gives",
+    "pass probabilities, such as softmax(dim=1) gives",
+)
+
+
+def _neg_entropies(rows: Tensor, name: _RowsName) -> Tensor:
+    rows_at_once = max(1, _ELEMENTS_AT_ONCE // rows.shape[1])
+    chunks = rows.split(rows_at_once)
+    return torch.cat(
+        [_check_chunk(chunk, number * rows_at_once, name) for number, chunk in enumerate(chunks)]
     )
-    return neg_entropy.expand(classes).contiguous()
 
 
-def _check_chunk(rows: Tensor, first: int) -> Tensor:
+def _check_chunk(rows: Tensor, first: int, name: _RowsName) -> Tensor:
     # A sum of entries rounded to half precision strays further from 1.
     tolerance = 1e-2 if rows.dtype in (torch.bfloat16, torch.float16) else 1e-3
     values = rows.double()
@@ -190,15 +346,15 @@ def _check_chunk(rows: Tensor, first: int) -> Tensor:
     if bool(bad_entries.any()):
         i, j = (int(k) for k in bad_entries.nonzero()[0])
         raise InputError(
-            f"similarity[{first + i}, {j}] = {float(values[i, j])}; entries must be finite and 0 "
-            "or more: pass what similarity_matrix() gives, not distances or logits"
+            f"{name.name}[{first + i}, {j}] = {float(values[i, j])}; entries must be finite and 0 "
+            f"or more: {name.bad_entry}"
         )
     sums = values.sum(1)
     bad_rows = (sums - 1).abs() > tolerance
     if bool(bad_rows.any()):
         i = int(bad_rows.nonzero()[0])
         raise InputError(
-            f"row {first + i} of similarity sums to {float(sums[i]):.6g}; each row must sum to 1: "
-            "pass what similarity_matrix() gives (a matrix normalised by columns needs .t())"
+            f"row {first + i} of {name.name} sums to {float(sums[i]):.6g}; each row must sum to 1: "
+            f"{name.bad_sum}"
         )
     return torch.special.xlogy(values, values).sum(1)

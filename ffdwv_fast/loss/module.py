@@ -5,7 +5,8 @@ from torch import Tensor
 
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.loss.arguments import prepare_similarity, reduction_code
-from ffdwv_fast.loss.functional import LossParts, ffdwv_loss
+from ffdwv_fast.loss.functional import ffdwv_loss
+from ffdwv_fast.loss.parts import LossParts
 
 
 class FFDWVLoss(torch.nn.Module):

@@ -7,7 +7,7 @@ from ffdwv_fast.loss.arguments import LossArguments, loss_dtype
 
 
 def reference_loss(a: LossArguments) -> tuple[Tensor, Tensor]:
-    """CE(y) + KL(S_y || p) from PyTorch's own operators, differentiable by autograd.
+    """CE(y) and the soft term of every kind from PyTorch's own operators, for autograd.
 
     Same semantics as the fused op, and several times its memory and time. A label outside [0, C)
     that is not ignore_index gives NaN, so that a GPU process survives it; on the CPU the callers
@@ -27,7 +27,7 @@ def reference_loss(a: LossArguments) -> tuple[Tensor, Tensor]:
 
     log_p = torch.log_softmax(a.logits.to(loss_dtype(a.logits)), dim=1)
     ce = -log_p.gather(1, labels[:, None]).squeeze(1)
-    kl = torch.zeros_like(ce) if a.similarity is None else _kl(a.similarity[labels], log_p)
+    kl = torch.zeros_like(ce) if a.soft is None else _soft_term(a, labels, log_p)
     loss = _weighted(a.ce_weight, ce) + _weighted(a.soft_weight, kl)
     correct = (a.logits.argmax(1) == labels) & ~ce.isnan()
 
@@ -39,6 +39,18 @@ def reference_loss(a: LossArguments) -> tuple[Tensor, Tensor]:
     total = rows.double().sum(1) if a.reduction == "sum" else rows.double().sum(1) / counts.sum()
     parts = torch.stack([total[1], total[2], correct.sum()]).detach()
     return total[0].to(rows.dtype), parts
+
+
+def _soft_term(a: LossArguments, labels: Tensor, log_p: Tensor) -> Tensor:
+    if a.kind == "similarity":
+        return _kl(a.soft[labels], log_p)
+    if a.kind == "soft_targets":
+        return _kl(a.soft, log_p)
+    if a.kind == "smoothing":
+        return -log_p.mean(1)
+    t = a.temperature
+    teacher = torch.softmax(a.soft.detach().to(log_p.dtype) / t, dim=1)
+    return t * t * _kl(teacher, torch.log_softmax(a.logits.to(log_p.dtype) / t, dim=1))
 
 
 def _kl(soft: Tensor, log_p: Tensor) -> Tensor:

@@ -95,64 +95,72 @@ def without_library(monkeypatch):
     monkeypatch.setattr(op, "_warned", set())
 
 
-def call_with(change: dict):
+def on(device: str, value):
+    """A tensor of the CPU moved to the device; all else as it is."""
+    is_here = isinstance(value, torch.Tensor) and value.device.type == "cpu"
+    return value.to(device) if is_here else value
+
+
+def call_with(change: dict, device: str):
     arguments = dict(zip(("logits", "labels", "similarity"), CASE, strict=True)) | change
-    return ffdwv_loss(**arguments)
+    return ffdwv_loss(**{name: on(device, value) for name, value in arguments.items()})
 
 
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
-def test_one_line_that_explains(change, message):
+def test_one_line_that_explains(change, message, device):
     with pytest.raises(InputError, match=message) as raised:
-        call_with(change)
+        call_with(change, device)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
 @pytest.mark.filterwarnings("ignore:ffdwv_fast.*not built:RuntimeWarning")
-def test_the_fallback_explains_the_same(change, message, without_library):
+def test_the_fallback_explains_the_same(change, message, without_library, device):
     with pytest.raises(InputError, match=message):
-        call_with(change)
+        call_with(change, device)
 
 
-def test_values_are_checked_again_once_the_matrix_is_written_to():
-    similarity = CASE.similarity.clone()
-    ffdwv_loss(CASE.logits, CASE.labels, similarity)
-    similarity[0, 0] += 1
+def test_values_are_checked_again_once_the_matrix_is_written_to(device):
+    case = make_case(4, 3, device=device)
+    ffdwv_loss(*case)
+    case.similarity[0, 0] += 1
     with pytest.raises(InputError, match="row 0 of similarity sums to"):
-        ffdwv_loss(CASE.logits, CASE.labels, similarity)
+        ffdwv_loss(*case)
 
 
-def test_values_are_checked_once_per_matrix(monkeypatch):
+def test_values_are_checked_once_per_matrix(monkeypatch, device):
     reads = []
     real = ffdwv_fast.loss.arguments._check_rows
     monkeypatch.setattr(
         ffdwv_fast.loss.arguments, "_check_rows", lambda s: reads.append(s) or real(s)
     )
-    similarity = CASE.similarity.clone()
+    case = make_case(4, 3, device=device)
     for _ in range(3):
-        ffdwv_loss(CASE.logits, CASE.labels, similarity)
+        ffdwv_loss(*case)
     assert len(reads) == 1
 
 
 @pytest.mark.parametrize(
     "similarity", [torch.eye(3)[:2], torch.eye(3).long(), [[1.0]], 2 * torch.eye(3)]
 )
-def test_module_refuses_a_bad_matrix_at_once(similarity):
+def test_module_refuses_a_bad_matrix_at_once(similarity, device):
     with pytest.raises(InputError, match="similarity"):
-        FFDWVLoss(similarity)
+        FFDWVLoss(on(device, similarity))
 
 
-def test_without_the_library_the_loss_warns_once_and_is_right(without_library):
+def test_without_the_library_the_loss_warns_once_and_is_right(without_library, device):
+    case = make_case(4, 3, device=device)
     with pytest.warns(
         RuntimeWarning, match=r"not built.*pip install --no-build-isolation -e \."
     ) as caught:
-        ffdwv_loss(CASE.logits, CASE.labels, CASE.similarity)
+        ffdwv_loss(*case)
     assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert_loss_matches(CASE, ffdwv_loss)
+        assert_loss_matches(case, ffdwv_loss, sums=torch.float32)
 
 
+@pytest.mark.cpu_only("an import has no device")
 def test_without_the_library_the_package_imports_without_a_word(tmp_path):
     package = tmp_path / "ffdwv_fast"
     package.mkdir()
@@ -172,6 +180,7 @@ def test_without_the_library_the_package_imports_without_a_word(tmp_path):
     assert done.stdout.strip() == "False the native library is not built"
 
 
+@pytest.mark.cpu_only("a build has no device; that it has kernels is asked before any test")
 def test_build_info_says_how_it_was_built():
     info = ffdwv_fast.build_info()
     assert info["native"] is True

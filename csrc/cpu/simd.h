@@ -1,0 +1,357 @@
+// Vectors of kLanes values for every instruction set: sums have the same lanes, and so the same order,
+// whatever the registers' width. Registers are the compiler's vector extension; instructions it has no
+// notation for (fused multiply-add, float16 conversion) are named where they exist.
+//
+// Files compiled with -mavx... include this: it must hold nothing that the linker could merge with
+// another file's copy, hence the namespace and no part of the standard library beyond <cstdint>.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+#include "../row.h"
+
+#define FFDWV_SIMD [[gnu::always_inline]] inline
+
+namespace ffdwv::inline FFDWV_ISA {
+
+constexpr int kLanes = 16;
+#if defined(__AVX512F__)
+constexpr int kRegisterBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kRegisterBytes = 32;
+#else
+constexpr int kRegisterBytes = 16;
+#endif
+
+// The integers of a floating type's width.
+template <typename T>
+struct Bits;
+template <>
+struct Bits<float> {
+  using Type = int32_t;
+  static constexpr int kMantissa = 23;
+  static constexpr int32_t kOne = 0x3f800000;
+};
+template <>
+struct Bits<double> {
+  using Type = int64_t;
+  static constexpr int kMantissa = 52;
+  static constexpr int64_t kOne = 0x3ff0000000000000;
+};
+
+template <typename T>
+struct Register {
+  typedef T Type __attribute__((vector_size(kRegisterBytes)));
+  typedef typename Bits<T>::Type Integer __attribute__((vector_size(kRegisterBytes)));
+  static constexpr int kSize = kRegisterBytes / static_cast<int>(sizeof(T));
+};
+
+template <typename To, typename From>
+FFDWV_SIMD To bit_cast(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  __builtin_memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+// n values of type E as one compiler vector, at any address.
+template <typename E, int n>
+struct Packed {
+  typedef E Type __attribute__((vector_size(n * sizeof(E))));
+};
+template <typename E, int n>
+FFDWV_SIMD typename Packed<E, n>::Type load_packed(const void* from) {
+  typename Packed<E, n>::Type packed;
+  __builtin_memcpy(&packed, from, sizeof packed);
+  return packed;
+}
+
+FFDWV_SIMD typename Register<float>::Type fused(
+    typename Register<float>::Type a,
+    typename Register<float>::Type b,
+    typename Register<float>::Type c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__) && defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return a * b + c;  // a fused one on Arm, whose file is compiled with contraction
+#endif
+}
+
+FFDWV_SIMD typename Register<double>::Type fused(
+    typename Register<double>::Type a,
+    typename Register<double>::Type b,
+    typename Register<double>::Type c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_pd(a, b, c);
+#elif defined(__FMA__) && defined(__AVX2__)
+  return _mm256_fmadd_pd(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+// `statement` for each k in [0, count), written out: GCC keeps an array in registers only where every
+// index is a constant before it unrolls loops.
+#define FFDWV_PART(index, statement) \
+  {                                  \
+    constexpr int k = index;         \
+    statement;                       \
+  }
+#define FFDWV_FOR_PARTS(count, statement)                   \
+  FFDWV_PART(0, statement)                                  \
+  if constexpr ((count) > 1) FFDWV_PART(1, statement)       \
+  if constexpr ((count) > 2) {                              \
+    FFDWV_PART(2, statement) FFDWV_PART(3, statement)       \
+  }                                                         \
+  if constexpr ((count) > 4) {                              \
+    FFDWV_PART(4, statement) FFDWV_PART(5, statement)       \
+    FFDWV_PART(6, statement) FFDWV_PART(7, statement)       \
+  }
+
+template <typename T>
+struct Mask {
+  using Part = typename Register<T>::Integer;
+  static constexpr int kParts = kLanes / Register<T>::kSize;
+  Part part[kParts];
+};
+
+// Half of a register of floats, and two halves as one. Through memory a sum would live there.
+using FloatHalf = Packed<float, Register<double>::kSize>::Type;
+
+template <int half>
+FFDWV_SIMD FloatHalf half_of(typename Register<float>::Type from) {
+#if __has_builtin(__builtin_shufflevector)
+  constexpr int s = half * Register<double>::kSize;
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(from, from, s, s + 1, s + 2, s + 3, s + 4, s + 5, s + 6, s + 7);
+#elif defined(__AVX2__)
+  return __builtin_shufflevector(from, from, s, s + 1, s + 2, s + 3);
+#else
+  return __builtin_shufflevector(from, from, s, s + 1);
+#endif
+#else
+  return load_packed<float, Register<double>::kSize>(
+      reinterpret_cast<const char*>(&from) + half * sizeof(FloatHalf));
+#endif
+}
+
+FFDWV_SIMD typename Register<double>::Type widen(FloatHalf half) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_cvtps_pd(0xff, half);  // GCC makes two instructions of the conversion
+#else
+  return __builtin_convertvector(half, typename Register<double>::Type);
+#endif
+}
+
+FFDWV_SIMD typename Register<float>::Type join(FloatHalf low, FloatHalf high) {
+#if __has_builtin(__builtin_shufflevector)
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif defined(__AVX2__)
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3);
+#endif
+#else
+  const FloatHalf halves[2] = {low, high};
+  return bit_cast<typename Register<float>::Type>(halves);
+#endif
+}
+
+template <typename T>
+struct Vector {
+  using Part = typename Register<T>::Type;
+  static constexpr int kPartSize = Register<T>::kSize;
+  static constexpr int kParts = kLanes / kPartSize;
+  Part part[kParts];
+
+  Vector() = default;
+
+  FFDWV_SIMD Vector(T value) {
+    const Part splat = value - Part{};
+    FFDWV_FOR_PARTS(kParts, part[k] = splat)
+  }
+
+  template <typename From>
+  FFDWV_SIMD explicit Vector(const Vector<From>& from) {
+    if constexpr (sizeof(From) == sizeof(T)) {
+      *this = from;
+    } else if constexpr (sizeof(From) < sizeof(T)) {
+      FFDWV_FOR_PARTS(kParts, part[k] = widen(half_of<k % 2>(from.part[k / 2])))
+    } else {
+      FFDWV_FOR_PARTS(
+          kParts, part[k] = join(
+                      __builtin_convertvector(from.part[2 * k], FloatHalf),
+                      __builtin_convertvector(from.part[2 * k + 1], FloatHalf)))
+    }
+  }
+
+  FFDWV_SIMD static Vector load(const T* from) {
+    Vector v;
+    FFDWV_FOR_PARTS(kParts, __builtin_memcpy(&v.part[k], from + k * kPartSize, sizeof(Part)))
+    return v;
+  }
+
+  FFDWV_SIMD void store(T* to) const {
+    FFDWV_FOR_PARTS(kParts, __builtin_memcpy(to + k * kPartSize, &part[k], sizeof(Part)))
+  }
+
+  FFDWV_SIMD Vector& operator+=(const Vector& other) { return *this = *this + other; }
+  FFDWV_SIMD Vector& operator-=(const Vector& other) { return *this = *this - other; }
+};
+
+// Each lane by itself: result part k from part k of the arguments.
+#define FFDWV_LANEWISE(Result, expression)                            \
+  Result result;                                                      \
+  FFDWV_FOR_PARTS(Vector<T>::kParts, result.part[k] = expression)     \
+  return result
+
+template <typename T>
+FFDWV_SIMD Vector<T> operator+(const Vector<T>& a, const Vector<T>& b) {
+  FFDWV_LANEWISE(Vector<T>, a.part[k] + b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Vector<T> operator-(const Vector<T>& a, const Vector<T>& b) {
+  FFDWV_LANEWISE(Vector<T>, a.part[k] - b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Vector<T> operator*(const Vector<T>& a, const Vector<T>& b) {
+  FFDWV_LANEWISE(Vector<T>, a.part[k] * b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Vector<T> operator/(const Vector<T>& a, const Vector<T>& b) {
+  FFDWV_LANEWISE(Vector<T>, a.part[k] / b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Vector<T> operator-(const Vector<T>& a) {
+  FFDWV_LANEWISE(Vector<T>, -a.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Mask<T> operator==(const Vector<T>& a, const Vector<T>& b) {
+  FFDWV_LANEWISE(Mask<T>, a.part[k] == b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Mask<T> operator>(const Vector<T>& a, const Vector<T>& b) {
+  FFDWV_LANEWISE(Mask<T>, a.part[k] > b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Mask<T> operator>=(const Vector<T>& a, const Vector<T>& b) {
+  FFDWV_LANEWISE(Mask<T>, a.part[k] >= b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Mask<T> operator&(const Mask<T>& a, const Mask<T>& b) {
+  FFDWV_LANEWISE(Mask<T>, a.part[k] & b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Mask<T> operator|(const Mask<T>& a, const Mask<T>& b) {
+  FFDWV_LANEWISE(Mask<T>, a.part[k] | b.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Vector<T> select(const Mask<T>& mask, const Vector<T>& yes, const Vector<T>& no) {
+  FFDWV_LANEWISE(Vector<T>, mask.part[k] ? yes.part[k] : no.part[k]);
+}
+template <typename T>
+FFDWV_SIMD Vector<T> multiply_add(const Vector<T>& a, const Vector<T>& b, const Vector<T>& c) {
+  FFDWV_LANEWISE(Vector<T>, fused(a.part[k], b.part[k], c.part[k]));
+}
+// b where the two cannot be compared.
+template <typename T>
+FFDWV_SIMD Vector<T> larger(const Vector<T>& a, const Vector<T>& b) {
+  FFDWV_LANEWISE(Vector<T>, a.part[k] > b.part[k] ? a.part[k] : b.part[k]);
+}
+
+template <typename T>
+FFDWV_SIMD bool any(const Mask<T>& mask) {
+  typename Bits<T>::Type lanes[kLanes];
+  __builtin_memcpy(lanes, mask.part, sizeof lanes);
+  typename Bits<T>::Type all = 0;
+  for (int k = 0; k < kLanes; ++k) {
+    all |= lanes[k];
+  }
+  return all != 0;
+}
+
+template <typename Integer>
+struct LaneTable {
+  Integer lanes[3 * kLanes] = {};
+  constexpr LaneTable() {
+    for (int i = 0; i < kLanes; ++i) {
+      lanes[kLanes + i] = -1;
+    }
+  }
+};
+template <typename Integer>
+constexpr LaneTable<Integer> kLaneTable{};
+
+template <typename T>
+FFDWV_SIMD Mask<T> lanes_from(int64_t first) {
+  Mask<T> mask;
+  __builtin_memcpy(
+      mask.part, kLaneTable<typename Bits<T>::Type>.lanes + kLanes - first, sizeof mask.part);
+  return mask;
+}
+
+template <typename T>
+FFDWV_SIMD Mask<T> lanes_before(int64_t end) {
+  Mask<T> mask;
+  __builtin_memcpy(
+      mask.part, kLaneTable<typename Bits<T>::Type>.lanes + 2 * kLanes - end, sizeof mask.part);
+  return mask;
+}
+
+// Lane i with lane i + 8, those with i + 4, and so on, as far as that is whole registers.
+#define FFDWV_FOLD(lanes, a, b, expression)                          \
+  if constexpr (Vector<T>::kParts > 4) {                             \
+    FFDWV_FOLD_PARTS(lanes, 4, a, b, expression)                     \
+  }                                                                  \
+  if constexpr (Vector<T>::kParts > 2) {                             \
+    FFDWV_FOLD_PARTS(lanes, 2, a, b, expression)                     \
+  }                                                                  \
+  if constexpr (Vector<T>::kParts > 1) {                             \
+    FFDWV_FOLD_PARTS(lanes, 1, a, b, expression)                     \
+  }
+#define FFDWV_FOLD_PARTS(lanes, half, a, b, expression)              \
+  FFDWV_FOR_PARTS(half, {                                            \
+    const auto a = lanes.part[k];                                    \
+    const auto b = lanes.part[k + half];                             \
+    lanes.part[k] = expression;                                      \
+  })
+
+// The sum in an order that does not depend on the registers' width.
+template <typename T>
+FFDWV_SIMD T sum_lanes(Vector<T> v) {
+  FFDWV_FOLD(v, a, b, a + b)
+  T lanes[Vector<T>::kPartSize];
+  __builtin_memcpy(lanes, &v.part[0], sizeof lanes);
+#pragma GCC unroll 4
+  for (int half = Vector<T>::kPartSize / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < half; ++i) {
+      lanes[i] += lanes[i + half];
+    }
+  }
+  return lanes[0];
+}
+
+template <typename T>
+FFDWV_SIMD T max_lane(Vector<T> v) {
+  FFDWV_FOLD(v, a, b, a > b ? a : b)
+  T lanes[Vector<T>::kPartSize];
+  __builtin_memcpy(lanes, &v.part[0], sizeof lanes);
+#pragma GCC unroll 4
+  for (int half = Vector<T>::kPartSize / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < half; ++i) {
+      lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+    }
+  }
+  return lanes[0];
+}
+
+}  // namespace ffdwv::inline FFDWV_ISA
