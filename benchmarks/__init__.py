@@ -1,0 +1,1 @@
+"""Measurements: of the losses, and everything that is to be run on a GPU."""
