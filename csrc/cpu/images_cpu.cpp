@@ -51,16 +51,19 @@ std::vector<T> normalised_values(const ImageJob& job) {
   return table;
 }
 
-template <typename T>
+// kChannels: those of the job, so that the loop over them is laid out; 0 for any number.
+template <typename T, int kChannels>
 void write_image(const ImageJob& job, const T* table, int64_t b) {
+  const int channels = kChannels == 0 ? job.channels : kChannels;
   const Crop crop(job, b);
   T* out = static_cast<T*>(job.out) + b * job.values_per_image();
+  const uint8_t black[kMostChannels] = {};
   for (int row = 0; row < job.height; ++row) {
-    for (int column = 0; column < job.width; ++column) {
+    for (int column = 0; column < job.width; ++column, out += channels) {
       const int source = crop.source(row, column);
-      for (int c = 0; c < job.channels; ++c) {
-        const uint8_t pixel = source < 0 ? 0 : crop.image[source + c];
-        *out++ = table[c * kPixelValues + pixel];
+      const uint8_t* pixel = source < 0 ? black : crop.image + source;
+      for (int c = 0; c < channels; ++c) {
+        out[c] = table[c * kPixelValues + pixel[c]];
       }
     }
   }
@@ -69,11 +72,14 @@ void write_image(const ImageJob& job, const T* table, int64_t b) {
 template <typename T>
 void write_images(const ImageJob& job) {
   const std::vector<T> table = normalised_values<T>(job);
+  const auto write = job.channels == 3   ? write_image<T, 3>
+                     : job.channels == 1 ? write_image<T, 1>
+                                         : write_image<T, 0>;
   const int64_t images_per_thread =
       std::max<int64_t>(1, kValuesPerThread / job.values_per_image());
   torch::stable::parallel_for(0, job.batch, images_per_thread, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      write_image(job, table.data(), b);
+      write(job, table.data(), b);
     }
   });
 }

@@ -1,4 +1,4 @@
-// Test only: the CUDA kernels of the loss, run on the host. Tensors come as addresses and strides, so
+// Test only: the CUDA kernels, run on the host. Tensors come as addresses and strides, so
 // that the module needs torch's header-only types and nothing of its library.
 #include <pybind11/pybind11.h>
 
@@ -6,6 +6,7 @@
 #include <string>
 
 #include "../cuda/count_rows.cu"
+#include "../cuda/images.cu"
 #include "../cuda/loss_bfloat16.cu"
 #include "../cuda/loss_float16.cu"
 #include "../cuda/loss_float32.cu"
@@ -97,11 +98,57 @@ void loss(
   launch(dim3(blocks), dim3(kernel.threads_per_block), s, [&] { kernel.function(k); });
 }
 
+ffdwv::ImageJob image_job(const py::dict& d) {
+  ffdwv::ImageJob job;
+  job.images = pointer<const uint8_t>(d, "images");
+  job.count = integer(d, "count");
+  job.height = d["height"].cast<int>();
+  job.width = d["width"].cast<int>();
+  job.channels = d["channels"].cast<int>();
+  job.padding = d["padding"].cast<int>();
+  const auto mean = d["mean"].cast<py::sequence>(), std = d["std"].cast<py::sequence>();
+  for (int c = 0; c < job.channels; ++c) {
+    const auto divisor = std[c].cast<float>();
+    job.normalisation[c] = {mean[c].cast<float>(), divisor, 1 / divisor};
+  }
+  job.index = pointer<const void>(d, "index");
+  job.wide_index = d["wide_index"].cast<bool>();
+  job.offset_y = pointer<const uint8_t>(d, "offset_y");
+  job.offset_x = pointer<const uint8_t>(d, "offset_x");
+  job.flip = pointer<const uint8_t>(d, "flip");
+  job.out = pointer<void>(d, "out");
+  job.batch = integer(d, "batch");
+  return job;
+}
+
+ffdwv::PixelType pixel_type(const std::string& dtype) {
+  using ffdwv::PixelType;
+  if (dtype == "float32") {
+    return PixelType::kFloat32;
+  }
+  return dtype == "bfloat16" ? PixelType::kBFloat16 : PixelType::kFloat16;
+}
+
+void images(
+    const std::string& dtype, const py::dict& d, const std::string& order, unsigned seed,
+    int most_blocks) {
+  const ffdwv::ImageJob job = image_job(d);
+  const ImageKernel kernel = image_kernel(pixel_type(dtype));
+  const ImageGrid grid = image_grid(job, kernel.vector, most_blocks);
+  const dim3 blocks(static_cast<unsigned>(grid.groups), static_cast<unsigned>(grid.parts));
+  ffdwv::emulation::launch(blocks, dim3(grid.threads), schedule(order, seed), [&] {
+    kernel.function(job, grid.images_per_group);
+  });
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_emulation, m) {
   m.doc() = "Host emulation of the CUDA kernels: indices, reductions, tails; never a GPU test.";
   m.def("loss", &loss, py::arg("logits"), py::arg("soft"), py::arg("teacher"), py::arg("arguments"), py::arg("order"),
         py::arg("seed"), py::arg("most_blocks"), py::arg("count"));
+  m.def("images", &images, py::arg("dtype"), py::arg("arguments"), py::arg("order"),
+        py::arg("seed"), py::arg("most_blocks"));
+  m.attr("image_threads") = kImageThreads;
   m.attr("rows_counted_by_every_block") = kRowsCountedByEveryBlock;
 }

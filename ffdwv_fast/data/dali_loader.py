@@ -50,7 +50,7 @@ class DaliLoader(Loader):
         if not dali_available():
             raise InputError(
                 "the dali loader needs NVIDIA DALI: pip install nvidia-dali-cuda130, "
-                "or use --loader torch"
+                "or use --loader gpu or torch"
             )
         on_gpu = self.device.type == "cuda"
         self._padded = pad(images.images, dataset.padding)
@@ -58,26 +58,20 @@ class DaliLoader(Loader):
         self._pipeline = _build_pipeline(self, self._piece)
         self._to_feed: Iterator[dict[str, np.ndarray]] = iter(())
         self._in_flight: deque[dict[str, np.ndarray]] = deque()
-        self._running: object = None
 
     def _batches(self, plan: EpochPlan) -> Iterator[Batch]:
-        this_epoch = self._running = object()
         self._drain()
         n = self.images_per_epoch
         labels = torch.from_numpy(self.images.labels[plan.order]).to(self.device)
         self._to_feed = self._pipeline_inputs(plan)
         self._schedule(PIECES_AHEAD)
         for start in range(0, n, self.batch_size):
-            if self._running is not this_epoch:
-                raise RuntimeError("this epoch ended when the loader started another or was closed")
             images = self._take(min(self.batch_size, n - start))
             yield Batch(images, labels[start : start + self.batch_size])
 
-    def close(self) -> None:
-        self._running = None
-        if self._pipeline is not None:
-            self._drain()
-            self._pipeline = None
+    def _free(self) -> None:
+        self._drain()
+        del self._pipeline
 
     def _pipeline_inputs(self, plan: EpochPlan) -> Iterator[dict[str, np.ndarray]]:
         """What the pipeline is fed, piece by piece; no piece reaches over the end of a batch."""

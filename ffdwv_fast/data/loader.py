@@ -9,6 +9,7 @@ import torch
 
 from ffdwv_fast.data.augmentation import EpochPlan, plain_plan, random_plan
 from ffdwv_fast.data.dataset import Dataset, ImageSet
+from ffdwv_fast.devices import resolve_device
 from ffdwv_fast.errors import InputError
 
 
@@ -27,8 +28,9 @@ class Batch(NamedTuple):
 class Loader(ABC):
     """Epochs of batches, each a pure function of (seed, epoch, image index).
 
-    Epochs may be asked for in any order and left before their end. Padding is black (pixel 0),
-    added before normalisation. The last batch of an epoch may be smaller.
+    Epochs may be asked for in any order and left before their end, but one begins where another
+    ends. Padding is black (pixel 0), added before normalisation. The last batch of an epoch may be
+    smaller.
 
     Args:
         images: the images to load.
@@ -68,6 +70,8 @@ class Loader(ABC):
         self.augment = augment
         self.shuffle = augment if shuffle is None else shuffle
         self.dtype = torch.float16 if half else torch.float32
+        self._is_closed = False
+        self._running: object = None
         self.plan(0)
 
     @property
@@ -98,15 +102,37 @@ class Loader(ABC):
 
         Raises:
             InputError: epoch is not an integer from 0 to 2**63 - 1.
+            RuntimeError: the loader is closed; on taking a batch, that the loader was closed or
+                has begun another epoch.
         """
-        return self._batches(self.plan(epoch))
+        self._refuse_if_closed()
+        return self._while_running(self.plan(epoch))
+
+    def _while_running(self, plan: EpochPlan) -> Iterator[Batch]:
+        self._refuse_if_closed()
+        this_epoch = self._running = object()
+        for batch in self._batches(plan):
+            yield batch
+            if self._running is not this_epoch:
+                raise RuntimeError("this epoch ended when the loader started another or was closed")
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("this loader is closed: make another with make_loader()")
 
     @abstractmethod
     def _batches(self, plan: EpochPlan) -> Iterator[Batch]:
         """The batches that the plan describes."""
 
-    def close(self) -> None:  # noqa: B027 - most loaders hold nothing
-        """Free what the loader holds; calling it twice is fine."""
+    def close(self) -> None:
+        """Free what the loader holds; calling it twice is fine, asking for an epoch no longer."""
+        self._running = None
+        if not self._is_closed:
+            self._is_closed = True
+            self._free()
+
+    def _free(self) -> None:  # noqa: B027 - not every loader holds something
+        """Give up what the loader holds; called once."""
 
 
 def pad(images: np.ndarray, padding: int) -> np.ndarray:
@@ -127,8 +153,15 @@ def _dali_loader(*args, **kwargs) -> Loader:
     return DaliLoader(*args, **kwargs)
 
 
+def _gpu_loader(*args, **kwargs) -> Loader:
+    from ffdwv_fast.data.gpu_loader import GpuLoader
+
+    return GpuLoader(*args, **kwargs)
+
+
 LOADERS: dict[str, Callable[..., Loader]] = {
     "dali": _dali_loader,
+    "gpu": _gpu_loader,
     "torch": _torch_loader,
 }
 
@@ -152,7 +185,7 @@ def make_loader(
         images: the images to load, ``dataset.train`` or ``dataset.test``.
         dataset: gives mean, std, padding and flip.
         batch_size: images per batch, at least 1.
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda" or "cuda:N"; "auto": a GPU if there is one, else the CPU.
         seed: of order, crop and flip; 0 to 2**63 - 1.
         augment: random crops and flips; otherwise every image whole.
         shuffle: random order; None means the same as ``augment``.
@@ -168,24 +201,9 @@ def make_loader(
         images,
         dataset,
         batch_size=batch_size,
-        device=_checked_device(device),
+        device=resolve_device(device),
         seed=seed,
         augment=augment,
         shuffle=shuffle,
         half=half,
     )
-
-
-def _checked_device(device: torch.device | str) -> torch.device:
-    try:
-        checked = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"device {device!r}: expected cpu, cuda or cuda:N") from error
-    if checked.type not in ("cpu", "cuda"):
-        raise InputError(f"device {str(device)!r}: expected cpu, cuda or cuda:N")
-    if checked.type == "cuda" and (checked.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device {str(device)!r}: this machine offers torch {torch.cuda.device_count()} "
-            "CUDA devices; use cpu or an index below that"
-        )
-    return checked

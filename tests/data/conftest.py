@@ -1,19 +1,22 @@
-"""Loaders of both kinds, and tiny CIFAR sets."""
+"""Loaders of every kind, and tiny CIFAR sets."""
 
 from functools import partial
 
 import pytest
 
+from ffdwv_fast import native
 from ffdwv_fast.data.dataset import Dataset
-from ffdwv_fast.data.loader import make_loader
+from ffdwv_fast.data.loader import LOADERS, make_loader
 from tests.data.samples import expect_tiny
 
 
-@pytest.fixture(params=["dali", "torch"])
+@pytest.fixture(params=LOADERS)
 def kind(request) -> str:
     """The name of a loader that is installed."""
     if request.param == "dali":
         pytest.importorskip("nvidia.dali")
+    if request.param == "gpu" and native.load_library() is not None:
+        pytest.skip(f"the gpu loader: {native.load_library()}")
     return request.param
 
 

@@ -144,6 +144,36 @@ FAULTS = {
         "factor",
         "test_variants.py::test_temperatures_and_gradient_scales",
     ),
+    "image cropped one row too low": Fault(
+        "images.h",
+        "top(job.offset_y[b] - job.padding)",
+        "top(job.offset_y[b] - job.padding + 1)",
+        "test_images.py::test_every_crop_and_flip",
+    ),
+    "image mirrored about the wrong column": Fault(
+        "images.h",
+        "width - 1 - column",
+        "width - column",
+        "test_images.py::test_every_crop_and_flip",
+    ),
+    "quotient of a pixel left as the reciprocal gives it": Fault(
+        "images.h",
+        "return fmaf(fmaf(-divisor, quotient, numerator), reciprocal, quotient);",
+        "return quotient;",
+        "test_images.py::test_every_pixel_value_is_rounded_as_a_division_is",
+    ),
+    "image that begins within a vector taken for the one before": Fault(
+        "cuda/images.cuh",
+        "++b_;\n      begin_image();",
+        "++b_;\n      source_ = crop_.source(row_, column_);",
+        "test_images.py::test_every_crop_and_flip",
+    ),
+    "tail of the last images not written": Fault(
+        "cuda/images.cuh",
+        "position < values;",
+        "position + kVector <= values;",
+        "test_images.py::test_batches_around_the_edges_of_a_block",
+    ),
 }
 
 
