@@ -10,9 +10,9 @@ namespace ffdwv::cuda {
 inline std::string launch_error(
     bool no_kernel, const std::string& reason, const std::string& architectures) {
   if (!no_kernel) {
-    return "ffdwv_loss: CUDA: " + reason;
+    return "ffdwv_fast: CUDA: " + reason;
   }
-  return "ffdwv_loss: this GPU is not among the architectures that the library was built for, " +
+  return "ffdwv_fast: this GPU is not among the architectures that the library was built for, " +
          architectures +
          "; build it again on this machine, with FFDWV_CMAKE_ARGS=-DFFDWV_CUDA_ARCHITECTURES=native";
 }

@@ -21,6 +21,6 @@ int main() {
   const std::string uncovered = launch_error(true, "no kernel image", "80-real, 90-real, 120");
   expect(uncovered, "not among the architectures that the library was built for, 80-real, 90-real, 120");
   expect(uncovered, "FFDWV_CMAKE_ARGS=-DFFDWV_CUDA_ARCHITECTURES=native");
-  expect(launch_error(false, "out of memory", "120"), "ffdwv_loss: CUDA: out of memory");
+  expect(launch_error(false, "out of memory", "120"), "ffdwv_fast: CUDA: out of memory");
   return failures == 0 ? 0 : 1;
 }
