@@ -198,8 +198,14 @@ def _check_soft(a: LossArguments) -> None:
         )
 
 
-def soft_inputs(a: LossArguments) -> tuple[Tensor | None, Tensor | None, int]:
+def soft_inputs(
+    a: LossArguments, values_are_known: bool = True
+) -> tuple[Tensor | None, Tensor | None, int]:
     """The one place where a kind of soft targets becomes arguments of the op.
+
+    Args:
+        a: as the public function got them.
+        values_are_known: False in a graph that is being compiled.
 
     Returns:
         The op's soft, neg_entropy and soft_kind.
@@ -216,11 +222,12 @@ def soft_inputs(a: LossArguments) -> tuple[Tensor | None, Tensor | None, int]:
         check_arguments(a)
     neg_entropy = None
     if kind == "similarity":
-        if not torch.compiler.is_compiling():
+        if values_are_known:
             neg_entropy = prepare_similarity(soft)
     elif kind == "smoothing":
         # The term of label smoothing is -mean_j log p_j: KL(uniform || p) without its constant.
-        neg_entropy = _zeros(soft.shape[0], soft.device)
+        zeros = _zeros_once if values_are_known else _zeros
+        neg_entropy = zeros(soft.shape[0], soft.device)
     return soft, neg_entropy, SOFT_KINDS[kind]
 
 
@@ -244,15 +251,13 @@ def _uniform_once(classes: int, dtype: torch.dtype, device: torch.device) -> Ten
 
 
 def _zeros(classes: int, device: torch.device) -> Tensor:
-    if torch.compiler.is_compiling():
-        return torch.zeros(1, dtype=torch.float64, device=device).expand(classes)
-    return _zeros_once(classes, device)
+    return torch.zeros(1, dtype=torch.float64, device=device).expand(classes)
 
 
 @lru_cache(maxsize=64)
 def _zeros_once(classes: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
-        return torch.zeros(1, dtype=torch.float64, device=device).expand(classes)
+        return _zeros(classes, device)
 
 
 # By id, which is cheaper to look up than the tensor; an entry goes with its tensor.

@@ -1,5 +1,7 @@
 """Which way a loss takes: to the op, in eager mode or in a compiled graph, or to the reference."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ def loss_and_parts(a: LossArguments) -> tuple[Tensor, Tensor]:
     if torch.compiler.is_compiling():
         if not _is_native(a.logits):
             return _by_reference(a)
-        tensors, options = _op_arguments(a, 1.0)
+        tensors, options = _op_arguments(a, 1.0, values_are_known=False)
         loss, parts, _ = torch.ops.ffdwv_fast.ffdwv_loss(a.logits, *tensors, None, *options, False)
         return loss, parts.detach()
     try:
@@ -58,13 +60,14 @@ def loss_parts_grad(a: LossArguments, loss_scale: float | Tensor) -> tuple[Tenso
         if not _is_native(a.logits):
             return _gradient_by_reference(a, loss_scale)
         grad_out, grad_scale = _upstream(a, loss_scale)
-        tensors, options = _op_arguments(a, grad_scale)
+        tensors, options = _op_arguments(a, grad_scale, values_are_known=False)
         logits = a.logits.detach()
         return torch.ops.ffdwv_fast.ffdwv_loss(logits, *tensors, grad_out, *options, True)
     try:
         if not _is_native(a.logits):
             return _gradient_by_reference(a, loss_scale)
-        check_loss_scale(loss_scale, a.logits)
+        if not isinstance(loss_scale, float) or not 0.0 < loss_scale < math.inf:
+            check_loss_scale(loss_scale, a.logits)
         grad_out, grad_scale = _upstream(a, loss_scale)
         tensors, options = _op_arguments(a, grad_scale)
         if grad_out is None:
@@ -79,9 +82,14 @@ def loss_parts_grad(a: LossArguments, loss_scale: float | Tensor) -> tuple[Tenso
 _REFUSALS = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
 
 
-def _op_arguments(a: LossArguments, grad_scale: float) -> tuple[tuple, tuple]:
-    """What the op takes between logits and grad_out, and between that and compute_grad."""
-    soft, neg_entropy, soft_kind = soft_inputs(a)
+def _op_arguments(
+    a: LossArguments, grad_scale: float, values_are_known: bool = True
+) -> tuple[tuple, tuple]:
+    """What the op takes between logits and grad_out, and between that and compute_grad.
+
+    `values_are_known`: tensors have values, which in a graph that is being compiled they have not.
+    """
+    soft, neg_entropy, soft_kind = soft_inputs(a, values_are_known)
     return (a.labels, soft, neg_entropy), (
         soft_kind,
         a.temperature,

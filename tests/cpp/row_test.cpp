@@ -1,7 +1,9 @@
 // csrc/row.h against the textbook formula in long double: no Python, no torch.
 #include "row.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <random>
 #include <vector>
@@ -82,6 +84,96 @@ void check_row(const Row& row, double a, double b, double upstream) {
   }
 }
 
+struct TeacherRow {
+  std::vector<double> x, z;
+  int y;
+};
+
+TeacherRow random_teacher_row(int classes, std::mt19937_64& random) {
+  std::normal_distribution<double> normal(0, 3);
+  TeacherRow row{std::vector<double>(classes), std::vector<double>(classes),
+                 static_cast<int>(random() % classes)};
+  for (int j = 0; j < classes; ++j) {
+    row.x[j] = normal(random);
+    row.z[j] = normal(random);
+  }
+  return row;
+}
+
+long double total_exp(const std::vector<double>& x, double t) {
+  long double total = 0;
+  for (const double value : x) {
+    total += std::exp(static_cast<long double>(value) / t);
+  }
+  return total;
+}
+
+// The sums as kernels gather them: each half with maxima of its own, which are then made one.
+ffdwv::TeacherSums<double> gather(const TeacherRow& row, double t, double max, double teacher_max) {
+  ffdwv::TeacherSums<double> both;
+  for (int part = 0; part < 2; ++part) {
+    ffdwv::TeacherSums<double> sums;
+    const double own = max - part, teacher_own = teacher_max - 2 * part;
+    for (std::size_t j = part; j < row.x.size(); j += 2) {
+      const double d = row.x[j] - own, g = (row.z[j] - teacher_own) / t;
+      sums.add(std::exp(d), std::exp(d / t), std::exp(g), g - d / t);
+    }
+    sums.shift_student(own - max, (own - max) / t);
+    sums.shift_teacher((teacher_own - teacher_max) / t);
+    both.merge(sums);
+  }
+  return both;
+}
+
+void check_teacher_row(const TeacherRow& row, double t, double a, double b, double upstream) {
+  const int classes = static_cast<int>(row.x.size());
+  const long double total = total_exp(row.x, 1);
+  const long double student_total = total_exp(row.x, t), teacher_total = total_exp(row.z, t);
+  const auto p = [&](int j) { return std::exp(static_cast<long double>(row.x[j])) / total; };
+  const auto student = [&](int j) {
+    return std::exp(static_cast<long double>(row.x[j]) / t) / student_total;
+  };
+  const auto teacher = [&](int j) {
+    return std::exp(static_cast<long double>(row.z[j]) / t) / teacher_total;
+  };
+  long double kl = 0;
+  for (int j = 0; j < classes; ++j) {
+    kl += teacher(j) * std::log(teacher(j) / student(j));
+  }
+  kl *= t * t;
+  const long double ce = -std::log(p(row.y));
+
+  const double max = *std::max_element(row.x.begin(), row.x.end());
+  const double teacher_max = *std::max_element(row.z.begin(), row.z.end());
+  const auto sums = gather(row, t, max, teacher_max);
+  const ffdwv::Weights<double> weights{a, b};
+  const auto loss = ffdwv::row_loss(sums, row.x[row.y] - max, weights, t);
+  const long double tolerance = 1e-13L * (1 + t * t);
+  expect_near("ce with a teacher", classes, loss.ce, ce, 1e-13L);
+  expect_near("kl with a teacher", classes, loss.kl, kl, tolerance);
+  expect_near("loss with a teacher", classes, loss.loss, a * ce + b * kl, tolerance);
+
+  const ffdwv::TeacherGradient<double> gradient(sums, weights, t, upstream);
+  for (int j = 0; j < classes; ++j) {
+    const double d = row.x[j] - max;
+    const double e = std::exp(d), s = std::exp(d / t), u = std::exp((row.z[j] - teacher_max) / t);
+    const bool label = j == row.y;
+    const double actual = label ? gradient.label(e, s, u) : gradient.other(e, s, u);
+    const long double wanted =
+        upstream * (a * (p(j) - label) + b * t * (student(j) - teacher(j)));
+    expect_near("gradient with a teacher", classes, actual, wanted, tolerance);
+  }
+}
+
+// A class that the teacher rules out takes no part, even where the student rules it out too.
+void check_class_ruled_out_by_both() {
+  ffdwv::TeacherSums<double> sums;
+  sums.add(1, 1, 1, 0);
+  sums.add(0, 0, 0, NAN);
+  const auto loss = ffdwv::row_loss(sums, 0.0, ffdwv::Weights<double>{1.0, 1.0}, 2.0);
+  expect_near("class ruled out by both", 2, loss.loss, 0, 0);
+}
+
 void check_sure_label() {
   // p_y = 1 - 1e-13: the entry at the label keeps its digits.
   const double d = -30;
@@ -116,8 +208,12 @@ int main() {
   for (int classes = 1; classes <= 200; ++classes) {
     check_row(random_row(classes, random), 1, 1, 1);
     check_row(random_row(classes, random), 0.3, 2.5, -1.7);
-    rows += 2;
+    check_teacher_row(random_teacher_row(classes, random), 1, 1, 1, 1);
+    check_teacher_row(random_teacher_row(classes, random), 0.5, 0.3, 2.5, -1.7);
+    check_teacher_row(random_teacher_row(classes, random), 20, 0.3, 2.5, 1);
+    rows += 5;
   }
+  check_class_ruled_out_by_both();
   check_sure_label();
   check_zero_weight_of_an_infinite_part();
   std::printf("%d rows, %d failures\n", rows, failures);

@@ -1,0 +1,205 @@
+// csrc/cpu's vectors, one instruction set a program: exp, log and conversions against their
+// definitions. No Python, no torch. Exits with 77 where the processor lacks the instructions.
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <random>
+
+#include "cpu/elements.h"
+#include "cpu/simd_math.h"
+
+namespace {
+
+using namespace ffdwv;
+
+int failures = 0;
+
+#define EXPECT(condition, ...)       \
+  if (!(condition)) {                \
+    std::printf("FAILED " __VA_ARGS__); \
+    std::printf("\n");               \
+    ++failures;                      \
+  }
+
+bool supported() {
+#if defined(__AVX512F__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+#else
+  return true;
+#endif
+}
+
+#if defined(__FMA__) || defined(__aarch64__)
+constexpr double kExpUlps = 1;
+#else
+constexpr double kExpUlps = 2;
+#endif
+
+template <typename T>
+double ulps(T actual, long double wanted) {
+  const T rounded = static_cast<T>(wanted);
+  const T next = std::nextafter(rounded, std::numeric_limits<T>::infinity());
+  return static_cast<double>(std::fabs((actual - wanted) / (static_cast<long double>(next) - rounded)));
+}
+
+template <typename T, typename Function>
+T first_lane(Function function, T x) {
+  T lanes[kLanes];
+  function(Vector<T>(x)).store(lanes);
+  return lanes[0];
+}
+
+template <typename T>
+T exp_of(T x) {
+  return first_lane<T>([](const Vector<T>& v) { return exp(v); }, x);
+}
+template <typename T>
+T log_of(T x) {
+  return first_lane<T>([](const Vector<T>& v) { return log(v); }, x);
+}
+
+template <typename T>
+void check_exp(T smallest, std::mt19937_64& random) {
+  double worst = 0;
+  T at = 0;
+  std::uniform_real_distribution<T> between(smallest, 0);
+  for (int i = 0; i < 200'000; ++i) {
+    // Evenly over the range, and over the magnitudes near 0.
+    const T x = i % 2 ? between(random) : -std::exp2(std::uniform_real_distribution<T>(-60, 6)(random));
+    if (x >= smallest) {
+      const double off = ulps(exp_of(x), std::exp(static_cast<long double>(x)));
+      worst = off > worst ? (at = x, off) : worst;
+    }
+  }
+  EXPECT(worst <= kExpUlps, "exp: %.3g units in the last place at %.17g", worst, double(at));
+  constexpr T kInf = std::numeric_limits<T>::infinity();
+  EXPECT(exp_of(T(0)) == 1, "exp(0) is not 1");
+  EXPECT(exp_of(-T(0)) == 1, "exp(-0) is not 1");
+  EXPECT(exp_of(-kInf) == 0, "exp(-inf) is not 0");
+  EXPECT(exp_of(std::nextafter(smallest, -kInf)) == 0, "exp below the range is not 0");
+  EXPECT(exp_of(std::numeric_limits<T>::lowest()) == 0, "exp(lowest) is not 0");
+  EXPECT(std::isnan(exp_of(std::numeric_limits<T>::quiet_NaN())), "exp(NaN) is a number");
+}
+
+template <typename T>
+void check_log(std::mt19937_64& random) {
+  double worst = 0;
+  T at = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    const T exponent = std::uniform_real_distribution<T>(sizeof(T) == 4 ? -120 : -1000, 20)(random);
+    const T x = i % 2 ? std::exp2(exponent) : 1 + std::exp2(-std::fabs(exponent));
+    const long double wanted = std::log(static_cast<long double>(x));
+    const double off = x == 1 ? std::fabs(log_of(x)) : ulps(log_of(x), wanted);
+    worst = off > worst ? (at = x, off) : worst;
+  }
+  EXPECT(worst <= 2, "log: %.3g units in the last place at %.17g", worst, double(at));
+  EXPECT(std::isnan(log_of(std::numeric_limits<T>::quiet_NaN())), "log(NaN) is a number");
+  EXPECT(std::isnan(log_of(T(-1))), "log(-1) is a number");
+  EXPECT(log_of(T(0)) < -80 && std::isfinite(log_of(T(0))), "log(0) is not that of the smallest");
+}
+
+// The value of a 16-bit float by its definition.
+double value_of(uint16_t bits, int mantissa_bits, int bias) {
+  const int exponent = (bits & 0x7fff) >> mantissa_bits, most = 0x7fff >> mantissa_bits;
+  const int mantissa = bits & ((1 << mantissa_bits) - 1);
+  const double sign = bits & 0x8000 ? -1 : 1;
+  if (exponent == most) {
+    return mantissa ? std::nan("") : sign * INFINITY;
+  }
+  const double significand = mantissa / std::exp2(mantissa_bits) + (exponent > 0);
+  return sign * std::ldexp(significand, (exponent > 0 ? exponent : 1) - bias);
+}
+
+template <typename Element>
+void check_narrow(const char* name, int mantissa_bits, int bias) {
+  const auto widened = [](uint16_t bits) {
+    Element elements[kLanes] = {{bits}};
+    float lanes[kLanes];
+    load_as<float>(elements).store(lanes);
+    return lanes[0];
+  };
+  const auto narrowed = [](float value) {
+    Element elements[kLanes];
+    store_as(elements, Vector<float>(value));
+    return elements[0].bits;
+  };
+  const int infinity = 0x7fff >> mantissa_bits << mantissa_bits;
+  for (int bits = 0; bits < 0x10000; ++bits) {
+    const double wanted = value_of(bits, mantissa_bits, bias);
+    const float actual = widened(bits);
+    if (std::isnan(wanted)) {
+      EXPECT(std::isnan(actual), "%s %04x is a number", name, bits);
+      EXPECT(std::isnan(value_of(narrowed(actual), mantissa_bits, bias)), "%s NaN is lost", name);
+      continue;
+    }
+    EXPECT(actual == wanted && std::signbit(actual) == std::signbit(wanted), "%s %04x", name, bits);
+    EXPECT(narrowed(actual) == bits, "%s %04x does not come back", name, bits);
+    if ((bits & 0x7fff) + 1 < infinity) {
+      // Half way to the next, which goes to the even one, and just beside it.
+      const double next = value_of(bits + 1, mantissa_bits, bias);
+      const float middle = static_cast<float>((wanted + next) / 2);
+      const float away = std::nextafter(middle, actual < 0 || bits >= 0x8000 ? -INFINITY : INFINITY);
+      EXPECT(narrowed(middle) == bits + (bits & 1), "%s: tie above %04x", name, bits);
+      EXPECT(narrowed(away) == bits + 1, "%s: above the tie of %04x", name, bits);
+      EXPECT(narrowed(std::nextafter(middle, actual)) == bits, "%s: below that of %04x", name, bits);
+    }
+  }
+  EXPECT(narrowed(3.4e38f) == infinity, "%s: overflow", name);
+}
+
+void check_lanes() {
+  double doubles[kLanes];
+  float floats[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    doubles[i] = std::ldexp(1, 3 * i);
+    floats[i] = static_cast<float>((i * 7) % kLanes);
+  }
+  double wanted = 0;
+  for (const double d : doubles) {
+    wanted += d;
+  }
+  EXPECT(sum_lanes(Vector<double>::load(doubles)) == wanted, "sum of the lanes");
+  EXPECT(max_lane(Vector<float>::load(floats)) == kLanes - 1, "maximum of the lanes");
+  double widened[kLanes];
+  Vector<double>(Vector<float>::load(floats)).store(widened);
+  float back[kLanes];
+  Vector<float>(Vector<double>::load(widened)).store(back);
+  for (int i = 0; i < kLanes; ++i) {
+    EXPECT(widened[i] == floats[i] && back[i] == floats[i], "lane %d widened and back", i);
+    const auto marked = [&](const Mask<float>& mask) {
+      float lanes[kLanes];
+      select(mask, Vector<float>(1), Vector<float>(0)).store(lanes);
+      int bits = 0;
+      for (int k = 0; k < kLanes; ++k) {
+        bits |= (lanes[k] == 1) << k;
+      }
+      return bits;
+    };
+    EXPECT(marked(lanes_from<float>(i)) == (0xffff << i & 0xffff), "lanes from %d", i);
+    EXPECT(marked(lanes_before<float>(i)) == (1 << i) - 1, "lanes before %d", i);
+  }
+}
+
+}  // namespace
+
+int main() {
+  if (!supported()) {
+    std::printf("this processor lacks the instructions\n");
+    return 77;
+  }
+  std::mt19937_64 random(0);
+  check_exp<float>(-87.0f, random);
+  check_exp<double>(-708.0, random);
+  check_log<float>(random);
+  check_log<double>(random);
+  check_narrow<Half>("float16", 10, 15);
+  check_narrow<BFloat16>("bfloat16", 7, 127);
+  check_lanes();
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
