@@ -49,7 +49,7 @@ class CMakeBuild(build_ext):
         subprocess.run(configure, check=True)
         start = time.monotonic()
         subprocess.run([tool("cmake"), "--build", str(build)], check=True)
-        size = Path(self.get_ext_fullpath(OP_LIBRARY)).stat().st_size
+        size = (output / Path(self.get_ext_filename(OP_LIBRARY)).name).stat().st_size
         report = f"native library: {size / 1e6:.1f} MB, built in {time.monotonic() - start:.0f} s"
         (build / "report.txt").write_text(report + "\n")
         print(report)
