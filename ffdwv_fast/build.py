@@ -4,7 +4,7 @@ import importlib
 
 import torch
 
-from ffdwv_fast.loss.op import LIBRARY, WHY_NOT_NATIVE
+from ffdwv_fast.native import LIBRARY, load_library
 
 
 def build_info() -> dict[str, object]:
@@ -16,13 +16,14 @@ def build_info() -> dict[str, object]:
         type, C++ standard, the torch it was built with, the oldest torch it serves, CUDA
         architectures.
     """
+    reason = load_library()
     info: dict[str, object] = {
-        "native": WHY_NOT_NATIVE is None,
+        "native": reason is None,
         "library": str(LIBRARY),
         "torch": torch.__version__,
     }
-    if WHY_NOT_NATIVE is not None:
-        info["reason"] = WHY_NOT_NATIVE
+    if reason is not None:
+        info["reason"] = reason
     try:
         native = importlib.import_module("ffdwv_fast._build_info")
     except ImportError:  # not built, or built for another Python

@@ -1,6 +1,6 @@
 """python -m ffdwv_fast.train: train a network with word-vector soft labels, or without."""
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
 import torch
@@ -17,11 +17,15 @@ from ffdwv_fast.data.dali_loader import dali_available
 from ffdwv_fast.data.dataset import Dataset
 from ffdwv_fast.data.loader import LOADERS
 from ffdwv_fast.data.registry import DATASETS, load_dataset, resolve_dataset
+from ffdwv_fast.devices import resolve_device
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.precision import AMP_DTYPES, Precision
 from ffdwv_fast.engine.recipes import RECIPES
 from ffdwv_fast.engine.run import run
 from ffdwv_fast.engine.run_folder import check_free, default_path
+from ffdwv_fast.engine.seeds import run_seeds
+from ffdwv_fast.engine.speedups import SPEEDUPS, Speedups
+from ffdwv_fast.engine.step_graph import graph_wanted
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.methods import METHODS
 from ffdwv_fast.models import MODELS
@@ -69,6 +73,13 @@ def parser() -> ArgumentParser:
         choices=LOADERS,
         help="who feeds the images (default: dali where it is installed)",
     )
+    data.add_argument(
+        "--workers",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="processes that prepare batches for the torch loader; 0: the trainer's own",
+    )
     net = p.add_argument_group("network and recipe")
     net.add_argument("--model", choices=MODELS, help=f"network ({_recipe_help('model')})")
     net.add_argument(
@@ -98,23 +109,23 @@ def parser() -> ArgumentParser:
         metavar="W",
         help=f"of every parameter ({_recipe_help('weight_decay')})",
     )
+    _add_speed_arguments(p)
     how = p.add_argument_group("run")
-    how.add_argument(
-        "--amp",
-        nargs="?",
-        const="bf16",
-        default="off",
-        choices=AMP_DTYPES,
-        help="mixed precision; --amp alone means bf16",
-    )
     how.add_argument(
         "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda or cuda:N"
     )
-    how.add_argument(
+    seeds = how.add_mutually_exclusive_group()
+    seeds.add_argument(
         "--seed",
         type=non_negative_int,
         default=0,
         help="of initial weights, order and augmentation",
+    )
+    seeds.add_argument(
+        "--seeds",
+        type=_different_seeds,
+        metavar="N,N,...",
+        help="a run for each, at once on a GPU, one after the other on a CPU",
     )
     how.add_argument(
         "--out",
@@ -124,6 +135,39 @@ def parser() -> ArgumentParser:
     )
     add_similarity_arguments(p)
     return p
+
+
+def _add_speed_arguments(p: ArgumentParser) -> None:
+    speed = p.add_argument_group("speed", "docs/speed.md says what each does")
+    speed.add_argument(
+        "--amp",
+        nargs="?",
+        const="bf16",
+        default="off",
+        choices=AMP_DTYPES,
+        help="mixed precision; --amp alone means bf16",
+    )
+    speed.add_argument(
+        "--cuda-graph",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="take a step as one CUDA graph; auto: on a GPU",
+    )
+    speed.add_argument("--compile", action="store_true", help="torch.compile the network")
+    speed.add_argument(
+        "--without",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAME,...",
+        help=f"turn speed-ups off that are on otherwise: {', '.join(SPEEDUPS)}",
+    )
+
+
+def _different_seeds(text: str) -> tuple[int, ...]:
+    seeds = tuple(non_negative_int(part) for part in text.split(","))
+    if len(set(seeds)) < len(seeds):
+        raise ArgumentTypeError(f"{text!r} has a seed twice")
+    return seeds
 
 
 def _recipe_help(name: str) -> str:
@@ -136,8 +180,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if args.out is not None:
         check_free(args.out)
-    device = resolve_device(args.device)
-    Precision(args.amp, device)  # refuses what cannot be, before anything is loaded
+    device = resolve_device(args.device, option="--device")
+    _refuse_what_cannot_be(args, device)  # before anything is loaded
     name, message = resolve_dataset(args.dataset, args.data_dir)
     if message:
         print(message, flush=True)
@@ -149,36 +193,36 @@ def main(argv: list[str] | None = None) -> None:
         similarity = similarity_from_arguments(args, dataset.class_names)
     config = _config(args, dataset, similarity, device)
     matrix = None if similarity is None else similarity.matrix
-    out = args.out or default_path(config)
-    summary = run(config, dataset, matrix, out)
-    print(
+    out = args.out or default_path(config, args.seeds or [args.seed])
+    if args.seeds is None:
+        print(_conclusion(run(config, dataset, matrix, out), out))
+    else:
+        print(_conclusion_over_seeds(run_seeds(config, args.seeds, dataset, matrix, out), out))
+
+
+def _refuse_what_cannot_be(args: Namespace, device: torch.device) -> None:
+    Precision(args.amp, device)
+    graph_wanted(args.cuda_graph, device, Speedups.without(args.without).fused_optimizer)
+    if args.workers and args.loader != "torch":
+        raise InputError(f"--workers {args.workers} is for --loader torch; name both or neither")
+
+
+def _conclusion(summary: dict[str, object], out: Path) -> str:
+    shares = [f"{name} {share:.0f} %" for name, share in summary["time_shares"].items()]
+    return (
         f"test error {summary['test_error']:.2f} % after {summary['epochs']} epochs, "
-        f"{summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} images/s; "
-        f"see {out / 'curves.png'}"
+        f"{summary['seconds']:.0f} s ({', '.join(shares)}), "
+        f"{summary['images_per_second']:,.0f} images/s; see {out / 'curves.png'}"
     )
 
 
-def resolve_device(name: str) -> torch.device:
-    """The torch device of a --device option.
-
-    Raises:
-        InputError: not a device, or one that this machine lacks.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise InputError(
-            f"--device {name}: torch {torch.__version__} sees {count} CUDA devices here; use "
-            "--device cpu"
-        )
-    return device
+def _conclusion_over_seeds(summary: dict[str, object], out: Path) -> str:
+    error = summary["test_error"]
+    spread = "" if error["sd"] is None else f" +- {error['sd']:.2f}"
+    return (
+        f"test error {error['mean']:.2f}{spread} % (mean and standard deviation of {error['n']} "
+        f"seeds) after {summary['epochs']} epochs, {summary['seconds']:.0f} s; see {out}"
+    )
 
 
 def _loader_name(asked: str | None) -> str:
@@ -209,7 +253,13 @@ def _config(
         lr=chosen("lr"),
         weight_decay=chosen("weight_decay"),
         amp=args.amp,
+        compile=args.compile,
+        cuda_graph=graph_wanted(
+            args.cuda_graph, device, Speedups.without(args.without).fused_optimizer
+        ),
+        without=tuple(args.without),
         loader=_loader_name(args.loader),
+        workers=args.workers,
         device=str(device),
         seed=args.seed,
         soft_weight=args.soft_weight,

@@ -50,6 +50,14 @@ def without_rates(metrics):
     return [{k: v for k, v in line.items() if k != "images_per_second"} for line in metrics]
 
 
+def assert_same_run(folder, run):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert without_rates(lines) == without_rates(run["metrics"])
+    weights = load_file(folder / "model.safetensors")
+    assert all(torch.equal(weights[name], t) for name, t in run["weights"].items())
+    assert json.loads((folder / "config.json").read_text()) == run["config"]
+
+
 def test_what_a_run_leaves(tmp_path):
     run = train(tmp_path / "run", "--loader", "torch")
     assert [list(line) for line in run["metrics"]] == [EPOCH_KEYS, EPOCH_KEYS]
@@ -126,6 +134,70 @@ def test_dali_and_torch_train_alike(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--workers", "1"), ("--without", "direct-gradient,weight-copies", "--amp")],
+    ids=lambda options: options[0],
+)
+def test_options_that_change_speed_alone(tmp_path, options):
+    amp = [option for option in options if option == "--amp"]
+    plain = train(tmp_path / "a", "--loader", "torch", *amp)
+    other = train(tmp_path / "b", "--loader", "torch", *options)
+    assert without_rates(plain["metrics"]) == without_rates(other["metrics"])
+    assert all(torch.equal(plain["weights"][k], other["weights"][k]) for k in plain["weights"])
+    assert plain["config"] != other["config"]
+
+
+def test_compile_compiles_the_network(tmp_path, monkeypatch):
+    compiled = []
+
+    def compile_fast(model, **options):
+        compiled.append(type(model).__name__)
+        return original(model, backend="eager", **options)
+
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", compile_fast)
+    plain = train(tmp_path / "a", "--loader", "torch", "--epochs", "1")
+    assert compiled == []
+    run = train(tmp_path / "b", "--loader", "torch", "--epochs", "1", "--compile")
+    assert compiled == ["ResNet"]
+    assert without_rates(run["metrics"]) == without_rates(plain["metrics"])
+    assert run["config"]["compile"] is True
+
+
+def test_seeds_are_the_runs_of_each_seed_alone(tmp_path, capsys):
+    train_all = [*TINY, "--loader", "torch", "--seeds", "3,0", "--out", str(tmp_path / "all")]
+    main(train_all)
+    summary = json.loads((tmp_path / "all" / "summary.json").read_text())
+    errors = []
+    for seed in ("3", "0"):
+        alone = train(tmp_path / seed, "--loader", "torch", "--seed", seed)
+        assert_same_run(tmp_path / "all" / f"seed{seed}", alone)
+        errors.append(alone["summary"]["test_error"])
+    assert summary["seeds"] == [3, 0]
+    assert summary["test_error"]["mean"] == pytest.approx(sum(errors) / 2)
+    assert summary["test_error"]["sd"] == pytest.approx(abs(errors[0] - errors[1]) / math.sqrt(2))
+    assert summary["test_error"]["n"] == 2
+    assert "mean and standard deviation of 2 seeds" in capsys.readouterr().out
+    assert "already holds" in refused(capsys, *train_all[len(TINY) :])
+
+
+def test_the_end_says_where_the_time_went(tmp_path, capsys):
+    run = train(tmp_path / "run", "--loader", "torch", "--epochs", "1")
+    subjects = ["preparation", "data", "step", "evaluation", "other"]
+    assert list(run["summary"]["time_shares"]) == subjects
+    assert sum(run["summary"]["time_shares"].values()) == pytest.approx(100)
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert all(f"{name} " in line for name in subjects)
+
+
+@pytest.mark.parametrize("method", ["ffdwv", "vanilla"])
+def test_progress_names_the_soft_term_of_methods_that_have_one(tmp_path, capsys, method):
+    train(tmp_path / "run", "--loader", "torch", "--epochs", "1", "--method", method)
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("epoch 1/1")]
+    assert ("kl " in line) == (method == "ffdwv")
+
+
 def test_temperature_is_solved_for_a_mean_diagonal(tmp_path):
     run = train(tmp_path / "run", "--loader", "torch", "--temperature", "auto:0.8", "--epochs", "1")
     assert run["config"]["similarity"]["mean_diagonal"] == pytest.approx(0.8, abs=1e-6)
@@ -173,6 +245,12 @@ BAD_OPTIONS = {
     "too many images": (["--train-limit", "5000"], "training limit of 5000: expected 1 to 1437"),
     "a temperature of zero": (["--temperature", "0"], "temperature"),
     "an impossible diagonal": (["--temperature", "auto:0.05"], "auto:0.05"),
+    "a seed twice": (["--seeds", "1,2,1"], "'1,2,1' has a seed twice"),
+    "seeds that are none": (["--seeds", "1,x"], "'x' is not an integer from 0"),
+    "seeds and a seed": (["--seeds", "1,2", "--seed", "1"], "not allowed with argument"),
+    "a graph on a CPU": (["--cuda-graph", "on", "--device", "cpu"], "there are none on device cpu"),
+    "an unknown speed-up": (["--without", "turbo"], "--without turbo: there is no such speed-up"),
+    "workers of another loader": (["--workers", "2"], "--workers 2 is for --loader torch"),
     "an alias that is none": (["--alias", "zero"], "expected NAME=WORDS"),
     "an alias for no class": (["--alias", "cat=dog"], "cat"),
     "a missing vector file": (["--word-vectors", "no/such/file.bin"], "no/such/file.bin"),

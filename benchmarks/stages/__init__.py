@@ -1,8 +1,16 @@
 """The stages of the GPU suite by name, in the order in which they run."""
 
-from benchmarks.stages import build, cuda_tests, loss, sanitizer
+from benchmarks.stages import build, cuda_tests, loader, loss, sanitizer, step
 from benchmarks.stages.stage import Stage
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (build.STAGE, cuda_tests.STAGE, sanitizer.STAGE, loss.STAGE)
+    stage.name: stage
+    for stage in (
+        build.STAGE,
+        cuda_tests.STAGE,
+        sanitizer.STAGE,
+        loss.STAGE,
+        step.STAGE,
+        loader.STAGE,
+    )
 }

@@ -19,7 +19,11 @@ class TrainConfig:
         lr: learning rate of the first epoch.
         weight_decay: of every parameter.
         amp: "off", "bf16" or "fp16".
+        compile: whether torch.compile runs the network's steps.
+        cuda_graph: whether a step is one CUDA graph.
+        without: names in SPEEDUPS that are off.
         loader: a name in LOADERS.
+        workers: processes that prepare batches for the torch loader; 0: the trainer's own.
         device: as torch names it.
         seed: of the initial weights, the order and the augmentation.
         soft_weight: weight of the soft-target term.
@@ -38,7 +42,11 @@ class TrainConfig:
     lr: float
     weight_decay: float
     amp: str
+    compile: bool
+    cuda_graph: bool
+    without: tuple[str, ...]
     loader: str
+    workers: int
     device: str
     seed: int
     soft_weight: float

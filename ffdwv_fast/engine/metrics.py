@@ -27,22 +27,42 @@ class MetricSums:
 
     Args:
         device: where the losses are.
+
+    Attributes:
+        values: [4] float64, always the same memory: loss, ce and kl times images, and correct.
     """
 
     def __init__(self, device: torch.device):
-        self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, ce, kl, correct
+        self.values = torch.zeros(4, dtype=torch.float64, device=device)
+        self._loss, self._parts = self.values[0], self.values[1:]
+        self._weights: dict[int, Tensor] = {}
+        self._images = 0
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.values.zero_()
         self._images = 0
 
     def add(self, loss: Tensor, parts: Tensor, images: int) -> None:
         """Add a batch: its mean loss [], its parts [3] (see Method) and its size."""
-        self._sums[0].add_(loss.detach(), alpha=images)
-        self._sums[1:3].add_(parts[:2], alpha=images)
-        self._sums[3].add_(parts[2])
+        self.add_on_device(loss, parts, images)
+        self.count(images)
+
+    def add_on_device(self, loss: Tensor, parts: Tensor, images: int) -> None:
+        """The part of `add` that a CUDA graph can hold."""
+        if images not in self._weights:
+            self._weights[images] = torch.full_like(parts, images)
+            self._weights[images][2] = 1  # correct is a count already
+        self._loss.add_(loss.detach(), alpha=images)
+        self._parts.addcmul_(parts, self._weights[images])
+
+    def count(self, images: int) -> None:
+        """The rest of `add`."""
         self._images += images
 
     def read(self) -> EpochMetrics:
         """The means so far."""
-        loss, ce, kl, correct = self._sums.tolist()
+        loss, ce, kl, correct = self.values.tolist()
         images = max(1, self._images)
         error = 100 * (self._images - correct) / images
         return EpochMetrics(loss / images, ce / images, kl / images, error)

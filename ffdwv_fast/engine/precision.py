@@ -28,5 +28,10 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
 
     def autocast(self) -> torch.autocast:
-        """The context in which the forward pass runs."""
-        return torch.autocast(self.device_type, self.dtype, enabled=self.dtype is not None)
+        """The context in which the forward pass runs.
+
+        Its cache is off: a weight is cast once a pass anyway, and a CUDA graph must not find one
+        that was cast outside of it.
+        """
+        enabled = self.dtype is not None
+        return torch.autocast(self.device_type, self.dtype, enabled, cache_enabled=False)

@@ -20,11 +20,18 @@ class Progress:
         epochs: of the whole run.
         images_per_epoch: training images.
         live: read the losses at every step. Only where reading waits for nothing: on the CPU.
+        with_kl: whether the loss has a soft-target term.
+        name: of the run, where others go on at the same time; then there are lines only, and each
+            begins with it.
     """
 
-    def __init__(self, epochs: int, images_per_epoch: int, live: bool):
+    def __init__(
+        self, epochs: int, images_per_epoch: int, live: bool, with_kl: bool, name: str = ""
+    ):
         self._epochs = epochs
         self._live = live
+        self._with_kl = with_kl
+        self._name = name and f"{name}: "
         self._images_per_epoch = images_per_epoch
         self._images = 0
         self._start = self._last_line = time.perf_counter()
@@ -33,7 +40,7 @@ class Progress:
             unit=" images",
             unit_scale=True,
             dynamic_ncols=True,
-            disable=not sys.stderr.isatty(),
+            disable=bool(name) or not sys.stderr.isatty(),
             bar_format="{percentage:3.0f}% |{bar}| {rate_fmt}, ETA {remaining}{postfix}",
         )
 
@@ -47,19 +54,19 @@ class Progress:
             return
         if self._live:
             now = sums.read()
+            parts = _parts(now.ce, now.kl if self._with_kl else None)
             self._bar.set_postfix_str(
-                f"loss {now.loss:.3f} (ce {now.ce:.3f}, kl {now.kl:.3f}), error {now.error:.1f} %",
-                refresh=False,
+                f"loss {now.loss:.3f}{parts}, error {now.error:.1f} %", refresh=False
             )
         self._bar.update(images)
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch has ended."""
         self._last_line = time.perf_counter()
-        kl = "" if record.train_kl is None else f", kl {record.train_kl:.3f}"
+        parts = _parts(record.train_ce, record.train_kl)
         self._write(
             f"epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}  lr {record.lr:.4g}  "
-            f"loss {record.train_loss:.3f} (ce {record.train_ce:.3f}{kl})  "
+            f"loss {record.train_loss:.3f}{parts}  "
             f"train error {record.train_error:5.2f} %  test error {record.test_error:5.2f} %  "
             f"{record.images_per_second:,.0f} images/s  ETA {self._eta()}"
         )
@@ -82,5 +89,9 @@ class Progress:
         return tqdm.format_interval((time.perf_counter() - self._start) * (1 - done) / done)
 
     def _write(self, line: str) -> None:
-        self._bar.write(line, file=sys.stdout)
+        self._bar.write(self._name + line, file=sys.stdout)
         sys.stdout.flush()
+
+
+def _parts(ce: float, kl: float | None) -> str:
+    return "" if kl is None else f" (ce {ce:.3f}, kl {kl:.3f})"

@@ -32,7 +32,7 @@ class RunFolder:
         self.config = config
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._write_json("config.json", asdict(config))
+            write_json(path / "config.json", asdict(config))
         except OSError as error:
             raise InputError(
                 f"--out {path}: cannot be written ({error.strerror}); name another folder"
@@ -55,11 +55,13 @@ class RunFolder:
         c = self.config
         title = f"{c.method}, {c.model} on {c.dataset}, seed {c.seed}"
         draw_curves(records, title, self.path / "curves.png")
-        self._write_json("summary.json", summary)
+        write_json(self.path / "summary.json", summary)
 
-    def _write_json(self, name: str, content: dict[str, object]) -> None:
-        with replaced_file(self.path / name) as file:
-            file.write((json.dumps(content, indent=2) + "\n").encode())
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write a file so that an interruption leaves all of it or nothing."""
+    with replaced_file(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def check_free(path: Path) -> None:
@@ -72,11 +74,12 @@ def check_free(path: Path) -> None:
         raise InputError(f"--out {path} is a file; name a folder")
 
 
-def default_path(config: TrainConfig) -> Path:
+def default_path(config: TrainConfig, seeds: Sequence[int]) -> Path:
     """A new folder under runs/, named by the time and what is run."""
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
     c = config
-    base = Path("runs") / f"{now}-{c.dataset}-{c.model}-{c.method}-seed{c.seed}"
+    which = "seed" + "-".join(map(str, seeds))
+    base = Path("runs") / f"{now}-{c.dataset}-{c.model}-{c.method}-{which}"
     path, again = base, 1
     while path.exists():
         again += 1

@@ -1,48 +1,54 @@
-"""One training step."""
+"""One training step: how it is launched."""
 
-import torch
-from torch import nn
+from abc import ABC, abstractmethod
 
 from ffdwv_fast.data.loader import Batch
 from ffdwv_fast.engine.metrics import MetricSums
-from ffdwv_fast.engine.precision import Precision
-from ffdwv_fast.methods import Method
-
-MOMENTUM = 0.9
+from ffdwv_fast.engine.step_body import StepBody
 
 
-class EagerStep:
-    """Forward, loss, backward and update, launched operator by operator.
+class Step(ABC):
+    """Takes steps, each on a batch; waits for nothing.
 
     Args:
-        model: the network.
-        method: the loss.
-        precision: mixed precision.
-        weight_decay: of every parameter, as in the paper's lineage.
+        body: what a step computes.
+
+    Attributes:
+        sums: losses and correct predictions since the last `begin_epoch`.
     """
 
-    def __init__(self, model: nn.Module, method: Method, precision: Precision, weight_decay: float):
-        self.model = model
-        self.method = method
-        self.precision = precision
-        self.optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=0.0,  # set anew for each step
-            momentum=MOMENTUM,
-            nesterov=True,
-            weight_decay=weight_decay,
-            fused=True,
-        )
+    def __init__(self, body: StepBody):
+        self._body = body
 
-    def __call__(self, batch: Batch, learning_rate: float, sums: MetricSums) -> None:
-        """Take one step on a batch and add its losses to the sums; waits for nothing."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        with self.precision.autocast():
-            loss, parts = self.method(self.model(batch.images), batch.labels)
-        scaler = self.precision.scaler
-        scaler.scale(loss).backward()
-        scaler.step(self.optimizer)
-        scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        sums.add(loss, parts, len(batch.labels))
+    @property
+    def sums(self) -> MetricSums:
+        return self._body.sums
+
+    def prepare(self, batch: Batch) -> None:  # noqa: B027 - most steps need none
+        """Make ready for batches like this one in shape and dtype; its values do not matter.
+
+        Called before the first epoch for each size of batch that will come, so that no epoch pays
+        for it. Changes nothing that a step changes.
+        """
+
+    def begin_epoch(self, learning_rate: float) -> None:
+        """Set the learning rate of the steps to come and begin new sums."""
+        self._body.set_learning_rate(learning_rate)
+        self._body.sums.reset()
+
+    @abstractmethod
+    def __call__(self, batch: Batch) -> None:
+        """Take one step on a batch and add its losses to the sums."""
+
+
+class EagerStep(Step):
+    """Launches operator by operator."""
+
+    def prepare(self, batch: Batch) -> None:
+        if self._body.compiled:  # else there is nothing to make ready
+            with self._body.kept():
+                self._body(batch.images, batch.labels)
+
+    def __call__(self, batch: Batch) -> None:
+        self._body(batch.images, batch.labels)
+        self.sums.count(len(batch.labels))

@@ -1,5 +1,6 @@
 """The loop over epochs."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -7,12 +8,13 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import nn
 
-from ffdwv_fast.data.loader import Loader
+from ffdwv_fast.data.loader import Batch, Loader
 from ffdwv_fast.engine.evaluate import evaluate
-from ffdwv_fast.engine.metrics import EpochMetrics, MetricSums
+from ffdwv_fast.engine.metrics import MetricSums
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.schedule import learning_rate
-from ffdwv_fast.engine.step import EagerStep
+from ffdwv_fast.engine.step import Step
+from ffdwv_fast.engine.stopwatch import Stopwatch
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.methods import Method
 
@@ -54,50 +56,67 @@ class Trainer:
     Args:
         model: the network, on its device.
         method: the loss, on the same device.
+        step: takes the steps, on that network and method.
         train_loader: augmented training batches.
         test_loader: test batches.
         precision: mixed precision.
         epochs: how many.
         lr: learning rate of the first epoch; see `learning_rate` for the rest.
-        weight_decay: of every parameter.
+
+    Attributes:
+        stopwatch: where the host's time has gone: preparation, data, step, evaluation.
     """
 
     def __init__(
         self,
         model: nn.Module,
         method: Method,
+        step: Step,
         train_loader: Loader,
         test_loader: Loader,
         precision: Precision,
         *,
         epochs: int,
         lr: float,
-        weight_decay: float,
     ):
         self.model = model
         self.method = method
+        self.step = step
         self.train_loader = train_loader
         self.test_loader = test_loader
         self.precision = precision
         self.total_epochs = epochs
         self.lr = lr
-        self.step = EagerStep(model, method, precision, weight_decay)
+        self.stopwatch = Stopwatch()
 
-    def epochs(self, listener: StepListener) -> Iterator[EpochRecord]:
-        """Train, giving a record after each epoch.
+    def prepare(self) -> None:
+        """Make the step ready for every size of batch; `train` may be called without."""
+        self.model.train()
+        with self.stopwatch.on("preparation"):
+            for size in _batch_sizes(self.train_loader):
+                self.step.prepare(_blank_batch(self.train_loader, size))
+
+    def train(self, listener: StepListener) -> Iterator[EpochRecord | None]:
+        """Train, giving None after each step and a record after each epoch.
 
         Raises:
             InputError: the loss has become infinite or NaN.
         """
+        self.model.train()
         for epoch in range(self.total_epochs):
             rate = learning_rate(self.lr, epoch, self.total_epochs)
-            train, seconds = self._train(epoch, rate, listener)
-            if not torch.isfinite(torch.tensor(train.loss)):
+            start = time.perf_counter()
+            yield from self._steps(epoch, rate, listener)
+            with self.stopwatch.on("step"):
+                train = self.step.sums.read()  # waits for the device
+            seconds = time.perf_counter() - start
+            if not math.isfinite(train.loss):
                 raise InputError(
                     f"the training loss became {train.loss} in epoch {epoch + 1} at learning rate "
                     f"{rate:g}; try a lower --lr, or --amp off"
                 )
-            test = evaluate(self.model, self.method, self.test_loader, self.precision)
+            with self.stopwatch.on("evaluation"):
+                test = evaluate(self.model, self.method, self.test_loader, self.precision)
             yield EpochRecord(
                 epoch=epoch + 1,
                 lr=rate,
@@ -109,12 +128,30 @@ class Trainer:
                 images_per_second=self.train_loader.images_per_epoch / seconds,
             )
 
-    def _train(self, epoch: int, rate: float, listener: StepListener) -> tuple[EpochMetrics, float]:
-        self.model.train()
-        sums = MetricSums(self.train_loader.device)
-        start = time.perf_counter()
-        for batch in self.train_loader.epoch(epoch):
-            self.step(batch, rate, sums)
-            listener.step(len(batch.labels), sums)
-        metrics = sums.read()  # waits for the device: the time below is the whole of it
-        return metrics, time.perf_counter() - start
+    def _steps(self, epoch: int, rate: float, listener: StepListener) -> Iterator[None]:
+        self.step.begin_epoch(rate)
+        batches = self.train_loader.epoch(epoch)
+        while True:
+            with self.stopwatch.on("data"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            with self.stopwatch.on("step"):
+                self.step(batch)
+            listener.step(len(batch.labels), self.step.sums)
+            yield None
+
+
+def _batch_sizes(loader: Loader) -> list[int]:
+    """The sizes of an epoch's batches, each once, the largest first."""
+    full, rest = divmod(loader.images_per_epoch, loader.batch_size)
+    return [loader.batch_size] * (full > 0) + [rest] * (rest > 0)
+
+
+def _blank_batch(loader: Loader, size: int) -> Batch:
+    """A batch as the loader gives them, but black."""
+    height, width, channels = loader.images.images.shape[1:]
+    images = torch.zeros(
+        (size, height, width, channels), dtype=loader.dtype, device=loader.device
+    ).permute(0, 3, 1, 2)
+    return Batch(images, torch.zeros(size, dtype=torch.int64, device=loader.device))

@@ -13,29 +13,21 @@ the same bits; baseline, which has no fused multiply-add, differs in the last pl
 """
 
 import warnings
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ffdwv_fast.loss.arguments import REDUCTIONS, loss_dtype
-
-LIBRARY = Path(__file__).parent.parent / "libffdwv_fast.so"
-BUILD_COMMAND = "pip install --no-build-isolation -e ."
+from ffdwv_fast.native import BUILD_COMMAND, load_library
 
 _NAME = "ffdwv_fast::ffdwv_loss"
 
 
 def _load() -> str | None:
-    """Load the native library; None if the op is there to be called, else the reason."""
-    if not LIBRARY.exists():
-        return "the native library is not built"
-    try:
-        torch.ops.load_library(str(LIBRARY))
-    except OSError as error:
-        return f"the native library does not load with torch {torch.__version__}: {error}"
-    _register()
-    return None
+    reason = load_library()
+    if reason is None:
+        _register()
+    return reason
 
 
 def _register() -> None:

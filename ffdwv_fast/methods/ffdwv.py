@@ -1,9 +1,9 @@
 """The paper's method."""
 
-from ffdwv_fast.methods.method import Method
+from ffdwv_fast.methods.method import FusedMethod
 
 
-class FFDWV(Method):
+class FFDWV(FusedMethod):
     """Cross-entropy + soft_weight * KL(S_y || p) (paper, eq. 9)."""
 
     needs_similarity = True

@@ -1,7 +1,7 @@
 """Training on the labels alone."""
 
-from ffdwv_fast.methods.method import Method
+from ffdwv_fast.methods.method import FusedMethod
 
 
-class Vanilla(Method):
+class Vanilla(FusedMethod):
     """Cross-entropy (paper, eq. 2)."""

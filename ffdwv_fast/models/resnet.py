@@ -15,10 +15,33 @@ from ffdwv_fast.errors import InputError
 STAGE_CHANNELS = (16, 32, 64)
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's, without counting the batches, which takes a kernel of its own in every step.
+
+    The count serves a cumulative average alone, which `momentum=None` asks for; here it stays at 0.
+    State dicts have it as ever and go from one kind to the other.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+
+
+Norm = Callable[[int], nn.Module]
+
+
 class ZeroPadShortcut(nn.Module):
     """Option A: every second pixel, new channels filled with zeros; no parameters."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, _norm: Norm):
         super().__init__()
         new = out_channels - in_channels
         self.channel_padding = (new // 2, new - new // 2)
@@ -27,15 +50,15 @@ class ZeroPadShortcut(nn.Module):
         return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, *self.channel_padding))
 
 
-def projection_shortcut(in_channels: int, out_channels: int) -> nn.Module:
+def projection_shortcut(in_channels: int, out_channels: int, norm: Norm) -> nn.Module:
     """Option B: a strided 1x1 convolution with batch normalisation."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 1, stride=2, bias=False),
-        nn.BatchNorm2d(out_channels),
+        norm(out_channels),
     )
 
 
-SHORTCUTS: dict[str, Callable[[int, int], nn.Module]] = {
+SHORTCUTS: dict[str, Callable[[int, int, Norm], nn.Module]] = {
     "A": ZeroPadShortcut,
     "B": projection_shortcut,
 }
@@ -44,14 +67,16 @@ SHORTCUTS: dict[str, Callable[[int, int], nn.Module]] = {
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch normalisation, and a shortcut around them."""
 
-    def __init__(self, in_channels: int, out_channels: int, shortcut: str):
+    def __init__(self, in_channels: int, out_channels: int, shortcut: str, norm: Norm):
         super().__init__()
         halves = in_channels != out_channels
         self.conv1 = _conv3x3(in_channels, out_channels, stride=2 if halves else 1)
-        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.bn1 = norm(out_channels)
         self.conv2 = _conv3x3(out_channels, out_channels)
-        self.bn2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = SHORTCUTS[shortcut](in_channels, out_channels) if halves else nn.Identity()
+        self.bn2 = norm(out_channels)
+        self.shortcut = nn.Identity()
+        if halves:
+            self.shortcut = SHORTCUTS[shortcut](in_channels, out_channels, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
@@ -60,13 +85,16 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The network; weights and activations are channels-last from the input to the pooling.
+    """The network.
 
     Args:
         blocks_per_stage: n; the depth is 6n + 2.
         num_classes: C, 1 or more.
         in_channels: channels of the images.
         shortcut: "A" (zero padding, no parameters; the paper's lineage) or "B" (projection).
+        channels_last: whether weights and activations are channels-last, from the input to the
+            pooling; otherwise they are as torch makes them.
+        skip_counters: whether batch normalisation leaves its batches uncounted, see `BatchNorm2d`.
 
     Raises:
         InputError: an argument is out of its range.
@@ -78,6 +106,8 @@ class ResNet(nn.Module):
         num_classes: int = 10,
         in_channels: int = 3,
         shortcut: str = "A",
+        channels_last: bool = True,
+        skip_counters: bool = True,
     ):
         super().__init__()
         if shortcut not in SHORTCUTS:
@@ -85,24 +115,26 @@ class ResNet(nn.Module):
         for name, value in (("num_classes", num_classes), ("in_channels", in_channels)):
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is {value!r}; it must be an int of 1 or more")
+        norm = BatchNorm2d if skip_counters else nn.BatchNorm2d
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
         channels = STAGE_CHANNELS[0]
         self.conv1 = _conv3x3(in_channels, channels)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = norm(channels)
         stages = []
         for out_channels in STAGE_CHANNELS:
             blocks = []
             for _ in range(blocks_per_stage):
-                blocks.append(BasicBlock(channels, out_channels, shortcut))
+                blocks.append(BasicBlock(channels, out_channels, shortcut, norm))
                 channels = out_channels
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
         self.fc = nn.Linear(channels, num_classes)
         self.apply(_initialise)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=self._format)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, C] of images [N, in_channels, H, W]."""
-        x = images.contiguous(memory_format=torch.channels_last)
+        x = images.contiguous(memory_format=self._format)
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.stages(x)
         return self.fc(x.mean(dim=(2, 3)))

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from ffdwv_fast.loss import op
+from ffdwv_fast.native import BUILD_COMMAND
 
 FOLDER = Path(__file__).parent
 NO_KERNELS = (
     "there is a GPU, but the library has no CUDA kernels ({}); build them, in a checkout, with: "
-    "FFDWV_CMAKE_ARGS=-DFFDWV_CUDA=ON " + op.BUILD_COMMAND
+    "FFDWV_CMAKE_ARGS=-DFFDWV_CUDA=ON " + BUILD_COMMAND
 )
 SAID_SO = pytest.StashKey[bool]()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ffdwv_fast
-from ffdwv_fast import FFDWVLoss, InputError, ffdwv_loss
+from ffdwv_fast import FFDWVLoss, InputError, ffdwv_loss, native
 from ffdwv_fast.loss import op
 from tests.loss.cases import assert_loss_matches, make_case
 
@@ -164,7 +164,7 @@ def test_without_the_library_the_loss_warns_once_and_is_right(without_library, d
 def test_without_the_library_the_package_imports_without_a_word(tmp_path):
     package = tmp_path / "ffdwv_fast"
     package.mkdir()
-    for path in op.LIBRARY.parent.iterdir():
+    for path in native.LIBRARY.parent.iterdir():
         if path.suffix != ".so":
             (package / path.name).symlink_to(path)
     code = (

@@ -1,0 +1,139 @@
+"""What a training step computes, apart from how it is launched."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ffdwv_fast.engine.metrics import MetricSums
+from ffdwv_fast.engine.precision import Precision
+from ffdwv_fast.engine.speedups import Speedups
+from ffdwv_fast.engine.weight_copies import WeightCopies
+from ffdwv_fast.methods import Method
+
+MOMENTUM = 0.9
+
+
+class StepBody:
+    """Forward, loss, backward, update and metrics of a batch; waits for nothing.
+
+    Everything that a step reads and writes beside its batch is a tensor made here that stays in
+    its place: parameters, momentum, the learning rate, the sums of the losses. So the launches of
+    a call can be recorded once and played again.
+
+    Args:
+        model: the network, on its device; a state to go on from must have been loaded.
+        method: the loss, on the same device.
+        precision: mixed precision.
+        weight_decay: of every parameter, as in the paper's lineage.
+        speedups: which are on.
+        compiled: whether torch.compile runs the network.
+
+    Attributes:
+        sums: the losses since the last reset.
+        compiled: as given.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: Method,
+        precision: Precision,
+        weight_decay: float,
+        speedups: Speedups,
+        compiled: bool = False,
+    ):
+        device = next(model.parameters()).device
+        self._model = model
+        self._method = method
+        self._precision = precision
+        self._direct = speedups.direct_gradient and method.gives_gradient
+        self._fused = speedups.fused_optimizer
+        self.sums = MetricSums(device)
+        self.compiled = compiled
+
+        copies = speedups.weight_copies and precision.dtype is not None
+        self._copies = WeightCopies(model, precision.dtype) if copies else None
+        network = model if self._copies is None else self._copies.twin
+        self._differentiated = list(network.parameters())
+        self._network = torch.compile(network, dynamic=False) if compiled else network
+
+        self._rate = torch.zeros((), device=device)
+        self._optimizer = _optimizer(model, self._rate, weight_decay, speedups.fused_optimizer)
+        self._one = torch.ones((), device=device)
+        precision.scaler.scale(self._one)  # makes the scale's tensors, which a capture must find
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Of the steps from now on."""
+        self._rate.fill_(rate)
+        if not self._fused:  # the other implementations would wait for a tensor
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+
+    def __call__(self, images: Tensor, labels: Tensor) -> None:
+        """Take one step on images [N, C, H, W] with labels [N]; the host's count is left out."""
+        scaler = self._precision.scaler
+        with self._precision.autocast():
+            logits = self._network(images)
+            loss, parts, grad = self._loss(logits, labels)
+        if grad is None:
+            scaler.scale(loss).backward()
+        else:
+            logits.backward(grad)
+        if self._copies is not None:
+            self._copies.gradients_to_weights()
+        scaler.step(self._optimizer)
+        scaler.update()
+        if self._copies is not None:
+            self._copies.weights_to_copies()
+        for parameter in self._differentiated:
+            parameter.grad = None
+        self.sums.add_on_device(loss, parts, len(labels))
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Loss, parts and, where autograd is not to compute it, the scaled gradient."""
+        if not self._direct:
+            return *self._method(logits, labels), None
+        scaler = self._precision.scaler
+        scale = scaler.scale(self._one) if scaler.is_enabled() else 1.0
+        return self._method.gradient(logits, labels, scale)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Whatever is run within leaves no trace in what a step changes."""
+        scaler = self._precision.scaler
+        tensors, scale = self._state(), scaler.state_dict()
+        saved = [t.detach().clone() for t in tensors]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for tensor, value in zip(tensors, saved, strict=True):
+                    tensor.copy_(value)
+            scaler.load_state_dict(scale)
+
+    def _state(self) -> list[Tensor]:
+        """All tensors that a step changes, but those of the loss scale."""
+        momentum = [state["momentum_buffer"] for state in self._optimizer.state.values()]
+        copies = [] if self._copies is None else self._copies.copies
+        model = [*self._model.parameters(), *self._model.buffers()]
+        return [*model, *copies, *momentum, self.sums.values]
+
+
+def _optimizer(
+    model: nn.Module, rate: Tensor, weight_decay: float, fused: bool
+) -> torch.optim.Optimizer:
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=rate if fused else 0.0,  # set before the first step
+        momentum=MOMENTUM,
+        nesterov=True,
+        weight_decay=weight_decay,
+        fused=fused,
+    )
+    # As a first step without them would leave them, and needed before a capture. Left to itself,
+    # the fused kernel keeps uninitialised momentum where the first step's loss scale overflows.
+    for parameter in model.parameters():
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer

@@ -1,0 +1,47 @@
+"""Low-precision copies of the weights, so that autocast need not cast each one in every step."""
+
+import copy
+
+import torch
+from torch import nn
+
+# What autocast runs in low precision, and so would cast the parameters of.
+_CAST_BY_AUTOCAST = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+class WeightCopies:
+    """A twin of a network whose convolutions and linear layers have low-precision weights.
+
+    The twin is what a step runs. All else, batch normalisation's parameters and statistics too, it
+    shares with the network, whose weights stay in float32 and are what is updated and saved.
+    Casting 33 weights one by one, and their gradients back, is 66 kernels in a ResNet-32; here it
+    is two. The bits are the same.
+
+    Args:
+        model: the network, on its device.
+        dtype: of the copies.
+
+    Attributes:
+        twin: the network to run.
+        copies: its own parameters.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        layers = [m for m in model.modules() if isinstance(m, _CAST_BY_AUTOCAST)]
+        self._weights = list({p: None for m in layers for p in m.parameters(recurse=False)})
+        self.copies = [nn.Parameter(p.detach().to(dtype)) for p in self._weights]
+        shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
+        own = {id(p): c for p, c in zip(self._weights, self.copies, strict=True)}
+        self.twin = copy.deepcopy(model, {**shared, **own}).train()
+        self._gradients = [torch.zeros_like(p) for p in self._weights]
+
+    def gradients_to_weights(self) -> None:
+        """After the backward pass: give the network's weights the gradients of the copies."""
+        torch._foreach_copy_(self._gradients, [c.grad for c in self.copies])
+        for weight, gradient in zip(self._weights, self._gradients, strict=True):
+            weight.grad = gradient
+
+    @torch.no_grad()
+    def weights_to_copies(self) -> None:
+        """After the update: write the network's weights to the copies."""
+        torch._foreach_copy_(self.copies, self._weights)
