@@ -18,6 +18,6 @@ for version in "$@"; do
     touch "$env/.installed"
   fi
   echo "== torch $version"
-  "$env/bin/python" -m pytest --quiet tests/loss
+  "$env/bin/python" -m pytest --quiet tests/loss tests/loss_variants
 done
 sha256sum ffdwv_fast/libffdwv_fast.so

@@ -27,6 +27,7 @@ struct Isa {
 
 Choose choose_isa() {
 #if defined(FFDWV_X86)
+  __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("f16c");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&

@@ -94,34 +94,32 @@ class _DifferentiatedOnce(torch.autograd.Function):
 
 
 class FusedLoss(torch.autograd.Function):
-    """The op in eager mode; apply() returns (loss, parts) and differentiates the loss once.
+    """The op in eager mode; apply() returns the loss and differentiates it once.
 
-    What carries no gradient comes in two tuples: the tensors after the logits, and the numbers.
+    What carries no gradient comes in two tuples, the tensors after the logits and the numbers, and
+    goes in a list: as a second output the parts would cost an eighth of a small call.
     """
 
     @staticmethod
-    def forward(ctx, logits, tensors, options, keys):
+    def forward(ctx, logits, tensors, options, keys, parts):
         # Elsewhere than on a CPU whether grad_out is 1 cannot be asked without waiting, so a
         # gradient written now would have to be scaled or computed again in any case.
         on_cpu = logits.is_cpu
-        loss, parts, grad = _call(keys, logits, tensors, options, on_cpu)
+        loss, made, grad = _call(keys, logits, tensors, options, on_cpu)
+        parts.append(made)
         ctx.save_for_backward(logits, *tensors, grad)
         ctx.options = options
         ctx.may_hand_over = on_cpu and not loss.shape
-        ctx.mark_non_differentiable(parts)
-        ctx.set_materialize_grads(False)
-        return loss, parts
+        return loss
 
     @staticmethod
-    def backward(ctx, grad_loss, _grad_parts):
-        if grad_loss is None:
-            return None, None, None, None
+    def backward(ctx, grad_loss):
         *inputs, grad = ctx.saved_tensors
         if not ctx.may_hand_over or torch.is_grad_enabled() or grad_loss.item() != 1.0:
             # Computed anew rather than scaled: a float16 gradient may have underflowed, and the
             # saved one must stay as it is for another backward over a retained graph.
             grad = _gradient(inputs, grad_loss, ctx.options, call_below_autograd)
-        return grad, None, None, None
+        return grad, None, None, None, None
 
 
 def differentiable(logits: Tensor, tensors: tuple, options: tuple) -> tuple[Tensor, Tensor]:
@@ -135,7 +133,8 @@ def differentiable(logits: Tensor, tensors: tuple, options: tuple) -> tuple[Tens
     keys = _plain_keys(logits, tensors)
     # What Function.apply does before the method it wraps concerns function transforms alone.
     apply = FusedLoss.apply if keys is None else _apply
-    return apply(logits, tensors, options, keys)
+    parts = []
+    return apply(logits, tensors, options, keys, parts), parts[0]
 
 
 def call(

@@ -23,6 +23,9 @@ int failures = 0;
   }
 
 bool supported() {
+#if defined(__AVX2__)
+  __builtin_cpu_init();
+#endif
 #if defined(__AVX512F__)
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
