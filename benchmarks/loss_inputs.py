@@ -10,7 +10,6 @@ from benchmarks.hardware import last_level_cache
 
 _MOST_SETS = {"cpu": 16384, "cuda": 64}
 _MOST_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
-_MOST_MATRICES = 32
 _LARGEST_MATRIX = 1 << 30  # bytes; beyond, S is one row, expanded
 _TINY_SETS = 64
 
@@ -75,7 +74,7 @@ def make_sets(case: Case, similarity: bool, teacher: bool, tiny: bool) -> list[I
     shape = (case.rows, case.classes)
     size = case.rows * case.classes * case.dtype.itemsize * (2 if teacher else 1)
     count = set_count(size, case.device, tiny)
-    matrices = _matrices(case, count, g) if similarity else [None]
+    matrix = _matrix(case, g) if similarity else None
 
     def logits() -> Tensor:
         return (torch.randn(shape, generator=g, device=case.device) * 3).to(case.dtype)
@@ -84,7 +83,7 @@ def make_sets(case: Case, similarity: bool, teacher: bool, tiny: bool) -> list[I
         Inputs(
             not_a_leaf(logits()),
             torch.randint(case.classes, shape[:1], generator=g, device=case.device),
-            matrices[i % len(matrices)],
+            matrix,
             logits() if teacher else None,
         )
         for i in range(count)
@@ -119,14 +118,9 @@ def bytes_of_a_call(inputs: Inputs) -> int:
     return size
 
 
-def _matrices(case: Case, count: int, g: torch.Generator) -> list[Tensor]:
-    """Copies of S: as many as exceed the cache, but few, since training has one."""
-    classes, size = case.classes, case.classes**2 * 4
-    if size > _LARGEST_MATRIX:
-        row = torch.randn(1, classes, generator=g, device=case.device).softmax(1)
-        return [row.expand(classes, classes)]
-    copies = math.ceil(2 * last_level_cache(case.device) / size)
-    return [
-        torch.randn(classes, classes, generator=g, device=case.device).softmax(1)
-        for _ in range(min(count, copies, _MOST_MATRICES))
-    ]
+def _matrix(case: Case, g: torch.Generator) -> Tensor:
+    """S, one for all sets, as training has one."""
+    expanded = case.classes**2 * 4 > _LARGEST_MATRIX
+    rows = 1 if expanded else case.classes
+    matrix = torch.randn(rows, case.classes, generator=g, device=case.device).softmax(1)
+    return matrix.expand(case.classes, case.classes)

@@ -1,12 +1,11 @@
-// Rows of more than kTileClasses classes: a row at a time, its columns in the lanes.
+// Rows of more than kTileClasses classes: a row's columns in the lanes.
 //
-// A row is read for its maximum, for its sums (exponentials are kept, in cache) and for its gradient.
-// What is left over at its end is the vector that ends with the row, lanes that were counted before
-// masked out of the sums.
+// Several rows go through each step together: their maxima, their sums (exponentials are kept, in
+// cache), the formula in double with a row in each lane, their gradients. What is left over at the end
+// of a row is the vector that ends with it, lanes that were counted before masked out of the sums.
 #pragma once
 
-#include "row_context.h"
-#include "simd_math.h"
+#include "row_tile.h"
 
 namespace ffdwv::inline FFDWV_ISA {
 
@@ -20,64 +19,90 @@ class LongRows {
   using Values = Vector<Value>;
   using Doubles = Vector<double>;
   using Soft = typename Kind::Element;
-  using Sums = typename Kind::template Sums<double>;
   using Lanes = typename Kind::template Sums<Values>;
+  using WideLanes = typename Kind::template Sums<Doubles>;
   using Gradient = typename Kind::template Gradient<double>;
+  using Label = typename RowTile<Logit, Kind>::Label;
+
+  struct Row {
+    int64_t y;
+    RowView<Logit> x;
+    RowView<Soft> soft;
+    // Of a row visited later: fetched while this one is summed. Rows of a matrix picked by labels come
+    // in no order that the processor could foresee.
+    const Logit* next_x;
+    const Soft* next_soft;
+    Value max;
+    Value soft_max;
+    Value* exps[Kind::kExps];
+    Logit* x_copy;
+    Soft* soft_copy;
+  };
 
  public:
   FFDWV_SIMD LongRows(const RowJob& job, void* memory)
-      : context_(job), classes_(job.classes), inv_temperature_(context_.inv_temperature) {
+      : tile_(job),
+        classes_(job.classes),
+        whole_(job.classes / kLanes * kLanes),
+        together_(rows_together(job.classes)),
+        inv_temperature_(tile_.context.inv_temperature) {
     Scratch scratch(memory);
-    for (auto*& exps : exps_) {
-      exps = scratch.take<Value>(classes_);
+    lanes_ = scratch.take<WideLanes>(kLanes);
+    for (int64_t r = 0; r < together_; ++r) {
+      for (auto*& exps : rows_[r].exps) {
+        exps = scratch.take<Value>(classes_);
+      }
+      rows_[r].x_copy = scratch.take<Logit>(classes_);
+      rows_[r].soft_copy = scratch.take<Soft>(classes_);
     }
-    x_copy_ = scratch.take<Logit>(classes_);
-    soft_copy_ = scratch.take<Soft>(classes_);
   }
 
   FFDWV_SIMD void run(int64_t begin, int64_t end, BlockSums& block) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t y = label_at(context_.job, i);
-      if (y == context_.job.ignore_index) {
-        context_.ignore(i);
-      } else {
-        expect_row(i + 1 < end ? i + 1 : i);
-        add_row(i, y, block);
+    for (int64_t i = begin; i < end;) {
+      i = tile_.take(i, end, together_);
+      if (tile_.count > 0) {
+        add_tile(block);
       }
     }
   }
 
  private:
-  // Where the next row lies: it is fetched while this one is computed. Rows of a matrix picked by
-  // labels come in no order that the processor could foresee.
-  FFDWV_SIMD void expect_row(int64_t i) {
-    next_x_ = context_.logits(i);
-    if constexpr (Kind::kHasSoft) {
-      const int64_t y = label_at(context_.job, i);
-      next_soft_ = context_.soft(i, y == context_.job.ignore_index ? 0 : y);
+  FFDWV_SIMD void add_tile(BlockSums& block) {
+    place_rows();
+    const Values max = maxima();
+    for (int r = 0; r < tile_.count; ++r) {
+      lanes_[r] = sweep(rows_[r]);
+    }
+    WideLanes sums = across(lanes_, tile_.count);
+    const Label label = at_labels();
+    sums.exp_sum += Doubles(label.e[0]);
+    if constexpr (Kind::kHasSoft && !Kind::kHasTeacher) {
+      sums.neg_entropy = neg_entropies();
+    }
+    bool is_largest[kLanes];
+    find_largest(label.logit, is_largest);
+    tile_.report(sums, Doubles(label.logit) - Doubles(max), is_largest, block);
+    if (tile_.context.job.grad != nullptr) {
+      write_gradients(tile_.gradient(sums), label);
     }
   }
 
-  FFDWV_SIMD void add_row(int64_t i, int64_t y, BlockSums& block) {
-    const RowView<Logit> x = view(context_.logits(i), context_.job.logits.column_stride, x_copy_);
-    RowView<Soft> soft;
-    if constexpr (Kind::kHasSoft) {
-      soft = view(context_.soft(i, y), context_.job.soft.column_stride, soft_copy_);
-    }
-    const Value max = maximum(x);
-    const Value soft_max = Kind::kHasTeacher ? static_cast<Value>(maximum(soft)) : Value(0);
-    Sums sums = sweep(x, max, soft, soft_max, y);
-    if constexpr (Kind::kHasSoft && !Kind::kHasTeacher) {
-      sums.neg_entropy =
-          context_.knows_neg_entropy() ? context_.neg_entropy(y) : neg_entropy(soft);
-    }
-    const Value label_logit = lane<Value>(x, y);
-    const double shifted = static_cast<double>(label_logit) - static_cast<double>(max);
-    const bool correct =
-        label_logit == max && sums.exp_sum == sums.exp_sum && !occurs_before(x, max, y);
-    context_.report(i, Kind::loss(sums, shifted, context_.options), correct, block);
-    if (context_.job.grad != nullptr) {
-      write_gradient(i, y, soft, Kind::gradient(sums, context_.options, context_.upstream(i)));
+  FFDWV_SIMD void place_rows() {
+    const auto& context = tile_.context;
+    for (int r = 0; r < tile_.count; ++r) {
+      Row& row = rows_[r];
+      const int64_t i = tile_.rows[r];
+      row.y = tile_.labels[r];
+      row.x = view(context.logits(i), context.job.logits.column_stride, row.x_copy);
+      if constexpr (Kind::kHasSoft) {
+        row.soft = view(context.soft(i, row.y), context.job.soft.column_stride, row.soft_copy);
+      }
+      const int64_t next = i + together_ < context.job.rows ? i + together_ : i;
+      row.next_x = context.logits(next);
+      if constexpr (Kind::kHasSoft) {
+        const int64_t y = label_at(context.job, next);
+        row.next_soft = context.soft(next, y == context.job.ignore_index ? 0 : y);
+      }
     }
   }
 
@@ -94,103 +119,142 @@ class LongRows {
     return {copy, stride == 0 ? 0 : 1};
   }
 
-  template <typename As, typename Element>
-  FFDWV_SIMD static As lane(const RowView<Element>& row, int64_t j) {
-    if constexpr (sizeof(Element) == sizeof(As)) {
-      return *row.at(j);
-    } else {
-      Element repeated[kLanes] = {*row.at(j)};
-      As values[kLanes];
-      load_as<As>(repeated).store(values);
-      return values[0];
+  // Also sets the rows' own.
+  FFDWV_SIMD Values maxima() {
+    Values lanes[kLanes];
+    [[maybe_unused]] Values soft_lanes[kLanes];
+    for (int r = 0; r < tile_.count; ++r) {
+      lanes[r] = lane_maxima(rows_[r].x);
+      if constexpr (Kind::kHasTeacher) {
+        soft_lanes[r] = lane_maxima(rows_[r].soft);
+      }
     }
+    const Values max = fold_each<Value>(
+        [&](int r) { return lanes[r]; }, tile_.count, kMaximum);
+    Values soft_max(0);
+    if constexpr (Kind::kHasTeacher) {
+      soft_max = fold_each<Value>(
+          [&](int r) { return soft_lanes[r]; }, tile_.count, kMaximum);
+    }
+    Value each[kLanes], soft_each[kLanes];
+    max.store(each);
+    soft_max.store(soft_each);
+    for (int r = 0; r < tile_.count; ++r) {
+      rows_[r].max = each[r];
+      rows_[r].soft_max = soft_each[r];
+    }
+    return max;
   }
 
   template <typename Element>
-  FFDWV_SIMD Value maximum(const RowView<Element>& row) const {
+  FFDWV_SIMD Values lane_maxima(const RowView<Element>& row) const {
     Values largest[4] = {Values(-__builtin_inff()), Values(-__builtin_inff()),
                          Values(-__builtin_inff()), Values(-__builtin_inff())};
     int64_t j = 0;
     for (; j + 4 * kLanes <= classes_; j += 4 * kLanes) {
-      for (int k = 0; k < 4; ++k) {
+      FFDWV_FOR_PARTS(4, {
         largest[k] = larger(load_as<Value>(row.at(j + k * kLanes)), largest[k]);
-      }
+      })
     }
     for (; j + kLanes <= classes_; j += kLanes) {
       largest[0] = larger(load_as<Value>(row.at(j)), largest[0]);
     }
     largest[1] = larger(load_as<Value>(row.at(classes_ - kLanes)), largest[1]);
-    return max_lane(larger(larger(largest[0], largest[1]), larger(largest[2], largest[3])));
+    return larger(larger(largest[0], largest[1]), larger(largest[2], largest[3]));
   }
 
   // The label's exponential is left out of the lanes and added in double: where it is nearly all of
   // the sum, what remains keeps its digits.
-  FFDWV_SIMD Sums sweep(
-      const RowView<Logit>& x, Value max, const RowView<Soft>& soft, Value soft_max,
-      int64_t y) const {
-    typename Kind::template Sums<Doubles> total;
-    Lanes lanes;
-    const int64_t whole = classes_ / kLanes * kLanes;
-    const int64_t at_label = y / kLanes * kLanes;
-    const int64_t last = classes_ - kLanes;
-    for (int64_t j = at_label < whole ? at_label : last;; j = last) {
-      visit<true>(x, max, soft, soft_max, j, y, lanes);
-      if (j == last || whole == classes_) {
-        break;
-      }
-    }
-    for (int64_t j = 0; j < whole;) {
-      const int64_t end = j + kElementsPerSum < whole ? j + kElementsPerSum : whole;
-      for (; j < end; j += kLanes) {
-        if (j != at_label) {
-          visit<false>(x, max, soft, soft_max, j, y, lanes);
+  FFDWV_SIMD WideLanes sweep(const Row& row) const {
+    WideLanes total;
+    int64_t j = 0;
+    do {
+      const int64_t end = j + kElementsPerSum < whole_ ? j + kElementsPerSum : whole_;
+      Lanes lanes;
+      if (end == whole_ || (j <= row.y && row.y < end)) {
+        for (; j < end; j += kLanes) {
+          visit<true, false>(row, j, lanes);
+        }
+      } else {
+        for (; j < end; j += kLanes) {
+          visit<false, false>(row, j, lanes);
         }
       }
+      if (end == whole_ && whole_ < classes_) {
+        visit<true, true>(row, classes_ - kLanes, lanes);
+      }
       total.merge(widen<Doubles>(lanes));
-      lanes = Lanes();
-    }
-    Sums sums = across(total);
-    sums.exp_sum += exps_[0][y];
-    return sums;
+    } while (j < whole_);
+    return total;
   }
 
-  // `is_special`: the label's vector, or that at the end of the row, of which only the lanes that no
-  // other vector has are summed.
-  template <bool is_special>
-  FFDWV_SIMD void visit(
-      const RowView<Logit>& x, Value max, const RowView<Soft>& soft, Value soft_max, int64_t j,
-      int64_t y, Lanes& lanes) const {
-    const Values shifted = load_as<Value>(x.at(j)) - Values(max);
+  // `may_hold_label`: the label's lane, if it is one of these, is left out of the sum of exponentials;
+  // `ends_row`: only the lanes that no other vector has are summed.
+  template <bool may_hold_label, bool ends_row>
+  FFDWV_SIMD void visit(const Row& row, int64_t j, Lanes& lanes) const {
+    const Values shifted = load_as<Value>(row.x.at(j)) - Values(row.max);
     Values soft_value(0);
     if constexpr (Kind::kHasTeacher) {
-      soft_value = (load_as<Value>(soft.at(j)) - Values(soft_max)) * inv_temperature_;
+      soft_value = (load_as<Value>(row.soft.at(j)) - Values(row.soft_max)) * inv_temperature_;
     } else if constexpr (Kind::kHasSoft) {
-      soft_value = load_as<Value>(soft.at(j));
+      soft_value = load_as<Value>(row.soft.at(j));
     }
-    if constexpr (!is_special) {
-      __builtin_prefetch(next_x_ + j, 0, 2);
-      if constexpr (Kind::kHasSoft) {
-        __builtin_prefetch(next_soft_ + j, 0, 2);
-      }
+    __builtin_prefetch(row.next_x + j, 0, 2);
+    if constexpr (Kind::kHasSoft) {
+      __builtin_prefetch(row.next_soft + j, 0, 2);
     }
     Values e[Kind::kExps];
     Kind::exps(e, shifted, soft_value, inv_temperature_);
     for (int k = 0; k < Kind::kExps; ++k) {
-      e[k].store(exps_[k] + j);
+      e[k].store(row.exps[k] + j);
     }
-    if constexpr (is_special) {
-      const Mask<Value> fresh = lanes_from<Value>((kLanes - j % kLanes) % kLanes);
+    if constexpr (ends_row) {
+      const Mask<Value> fresh = lanes_from<Value>(kLanes - classes_ % kLanes);
       for (auto& value : e) {
         value = select(fresh, value, Values(0));
       }
       soft_value = select(fresh, soft_value, Values(0));
-      const int64_t lane = y - j;
-      if (lane >= 0 && lane < kLanes) {
-        const Mask<Value> label = lanes_from<Value>(lane) & lanes_before<Value>(lane + 1);
-        e[0] = select(label, Values(0), e[0]);
-      }
+    }
+    if constexpr (may_hold_label) {
+      e[0] = select(lane_is<Value>(row.y - j), Values(0), e[0]);
     }
     Kind::add(lanes, e, shifted, soft_value, inv_temperature_);
+  }
+
+  FFDWV_SIMD Label at_labels() const {
+    Logit x[kLanes] = {};
+    Soft soft[kLanes] = {};
+    Value e[Kind::kExps][kLanes] = {};
+    for (int r = 0; r < tile_.count; ++r) {
+      const Row& row = rows_[r];
+      x[r] = *row.x.at(row.y);
+      if constexpr (Kind::kHasSoft) {
+        soft[r] = *row.soft.at(row.y);
+      }
+      for (int k = 0; k < Kind::kExps; ++k) {
+        e[k][r] = row.exps[k][row.y];
+      }
+    }
+    Label label;
+    label.logit = load_as<Value>(x);
+    if constexpr (Kind::kHasSoft) {
+      label.soft = load_as<Value>(soft);
+    }
+    for (int k = 0; k < Kind::kExps; ++k) {
+      label.e[k] = Values::load(e[k]);
+    }
+    return label;
+  }
+
+  FFDWV_SIMD Doubles neg_entropies() const {
+    if (tile_.context.knows_neg_entropy()) {
+      return tile_.known_neg_entropy();
+    }
+    double found[kLanes] = {};
+    for (int r = 0; r < tile_.count; ++r) {
+      found[r] = neg_entropy(rows_[r].soft);
+    }
+    return Doubles::load(found);
   }
 
   FFDWV_SIMD double neg_entropy(const RowView<Soft>& soft) const {
@@ -202,7 +266,16 @@ class LongRows {
       lanes.add_neg_entropy(select(fresh, load_as<Value>(soft.at(start)), Values(0)));
       total.merge(widen<Doubles>(lanes));
     }
-    return sum_lanes(total.neg_entropy);
+    return fold(total.neg_entropy, kSum);
+  }
+
+  FFDWV_SIMD void find_largest(const Values& label_logits, bool (&is_largest)[kLanes]) const {
+    Value logits[kLanes];
+    label_logits.store(logits);
+    for (int r = 0; r < tile_.count; ++r) {
+      const Row& row = rows_[r];
+      is_largest[r] = logits[r] == row.max && !occurs_before(row.x, row.max, row.y);
+    }
   }
 
   FFDWV_SIMD bool occurs_before(const RowView<Logit>& x, Value value, int64_t y) const {
@@ -216,50 +289,46 @@ class LongRows {
     return any(found);
   }
 
-  FFDWV_SIMD void write_gradient(
-      int64_t i, int64_t y, const RowView<Soft>& soft, const Gradient& gradient) const {
-    Logit* out = context_.grad(i);
+  FFDWV_SIMD void write_gradients(
+      const typename RowTile<Logit, Kind>::Gradient& gradients, const Label& label) const {
+    Logit at_label[kLanes];
+    store_as(at_label, tile_.gradient_at_label(gradients, label));
+    for (int r = 0; r < tile_.count; ++r) {
+      Logit* out = tile_.context.grad(tile_.rows[r]);
+      write_gradient(out, rows_[r], lane_of<Gradient>(gradients, r));
+      out[rows_[r].y] = at_label[r];
+    }
+  }
+
+  FFDWV_SIMD void write_gradient(Logit* out, const Row& row, const Gradient& gradient) const {
     int64_t j = 0;
-    for (; j + kLanes <= classes_; j += kLanes) {
-      store_as(out + j, gradient_at(gradient, soft, j));
+    for (; j < whole_; j += kLanes) {
+      store_as(out + j, gradient_at(row, gradient, j));
     }
     if (j < classes_) {
-      store_as(out + classes_ - kLanes, gradient_at(gradient, soft, classes_ - kLanes));
+      store_as(out + classes_ - kLanes, gradient_at(row, gradient, classes_ - kLanes));
     }
-    double e[Kind::kExps];
-    for (int k = 0; k < Kind::kExps; ++k) {
-      e[k] = exps_[k][y];
-    }
-    double t = 0;
-    if constexpr (Kind::kHasSoft && !Kind::kHasTeacher) {
-      t = static_cast<double>(lane<Value>(soft, y));
-    }
-    Logit label[kLanes];
-    store_as(label, Values(static_cast<Value>(Kind::label(gradient, e, t))));
-    out[y] = label[0];
   }
 
-  FFDWV_SIMD Values gradient_at(
-      const Gradient& gradient, const RowView<Soft>& soft, int64_t j) const {
+  FFDWV_SIMD Values gradient_at(const Row& row, const Gradient& gradient, int64_t j) const {
     Values e[Kind::kExps];
     for (int k = 0; k < Kind::kExps; ++k) {
-      e[k] = Values::load(exps_[k] + j);
+      e[k] = Values::load(row.exps[k] + j);
     }
-    Values t(0);
+    Values soft(0);
     if constexpr (Kind::kHasSoft && !Kind::kHasTeacher) {
-      t = load_as<Value>(soft.at(j));
+      soft = load_as<Value>(row.soft.at(j));
     }
-    return Kind::other(gradient, e, t);
+    return Kind::other(gradient, e, soft);
   }
 
-  RowContext<Logit, Kind> context_;
+  RowTile<Logit, Kind> tile_;
   int64_t classes_;
+  int64_t whole_;  // classes in whole vectors
+  int64_t together_;
   Values inv_temperature_;
-  Value* exps_[Kind::kExps];
-  const Logit* next_x_ = nullptr;
-  const Soft* next_soft_ = nullptr;
-  Logit* x_copy_;
-  Soft* soft_copy_;
+  WideLanes* lanes_;  // of each row
+  Row rows_[kTileRows];
 };
 
 }  // namespace ffdwv::inline FFDWV_ISA

@@ -25,14 +25,15 @@ constexpr int64_t kElementsPerBlock = 4096;
 constexpr int64_t kElementsPerThread = 16384;
 
 struct Blocks {
-  int64_t rows;  // of a block; whole tiles where the kernels visit rows in tiles
+  int64_t rows;  // of a block: as many as are visited together, or a multiple
   int64_t count;
   int64_t per_thread;  // at least
 };
 
 Blocks blocks_of(const RowJob& job) {
-  const int64_t fit = std::max<int64_t>(1, kElementsPerBlock / job.classes);
-  const int64_t rows = job.classes > kTileClasses ? fit : fit / kTileRows * kTileRows;
+  const int64_t together = rows_together(job.classes);
+  const int64_t rows =
+      std::max<int64_t>(1, kElementsPerBlock / job.classes / together) * together;
   return {rows, (job.rows + rows - 1) / rows,
           std::max<int64_t>(1, kElementsPerThread / (rows * job.classes))};
 }

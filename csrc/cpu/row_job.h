@@ -65,12 +65,21 @@ using RowsFunction = void (*)(
 constexpr int64_t kTileClasses = 16;
 constexpr int64_t kTileRows = 16;
 
-// Three arrays of values for exponentials, and a copy of either row where it is not contiguous.
-constexpr int64_t kScratchArrays = 5;
+// How many rows are visited together: as many as stay in the first cache, with their soft targets and
+// exponentials.
+constexpr int64_t rows_together(int64_t classes) {
+  constexpr int64_t kElements = 1600;
+  const int64_t fit = kElements / classes;
+  return fit < 1 ? 1 : fit < kTileRows ? fit : kTileRows;
+}
+
+// For each of these rows four vectors of sums, three arrays of values for exponentials, and a copy of
+// logits and of soft targets where they are not contiguous.
 constexpr int64_t scratch_bytes(int64_t classes) {
-  const int64_t tile = kTileClasses * kTileRows;
-  return kScratchArrays * (((classes > tile ? classes : tile) + 31) / 16 * 16) *
-         static_cast<int64_t>(sizeof(double));
+  constexpr int64_t kVectors = 4, kArrays = 5;
+  const int64_t doubles = kVectors * kTileRows * kTileRows +
+                          kArrays * rows_together(classes) * ((classes + 15) / 16 * 16);
+  return doubles * static_cast<int64_t>(sizeof(double));
 }
 
 // The kernel for a job's types and kind.

@@ -139,19 +139,20 @@ FFDWV_SIMD TeacherSums<To> widen(const TeacherSums<From>& sums) {
   return wide;
 }
 
-FFDWV_SIMD RowSums<double> across(const RowSums<Vector<double>>& lanes) {
-  RowSums<double> sums;
-  sums.exp_sum = sum_lanes(lanes.exp_sum);
-  sums.soft_mass = sum_lanes(lanes.soft_mass);
-  sums.soft_dot = sum_lanes(lanes.soft_dot);
+// Lane r: the sum over the lanes of rows[r]; r < count.
+FFDWV_SIMD RowSums<Vector<double>> across(const RowSums<Vector<double>>* rows, int count) {
+  RowSums<Vector<double>> sums;
+  sums.exp_sum = fold_each<double>([&](int r) { return rows[r].exp_sum; }, count, kSum);
+  sums.soft_mass = fold_each<double>([&](int r) { return rows[r].soft_mass; }, count, kSum);
+  sums.soft_dot = fold_each<double>([&](int r) { return rows[r].soft_dot; }, count, kSum);
   return sums;
 }
-FFDWV_SIMD TeacherSums<double> across(const TeacherSums<Vector<double>>& lanes) {
-  TeacherSums<double> sums;
-  sums.exp_sum = sum_lanes(lanes.exp_sum);
-  sums.student_sum = sum_lanes(lanes.student_sum);
-  sums.teacher_sum = sum_lanes(lanes.teacher_sum);
-  sums.gap = sum_lanes(lanes.gap);
+FFDWV_SIMD TeacherSums<Vector<double>> across(const TeacherSums<Vector<double>>* rows, int count) {
+  TeacherSums<Vector<double>> sums;
+  sums.exp_sum = fold_each<double>([&](int r) { return rows[r].exp_sum; }, count, kSum);
+  sums.student_sum = fold_each<double>([&](int r) { return rows[r].student_sum; }, count, kSum);
+  sums.teacher_sum = fold_each<double>([&](int r) { return rows[r].teacher_sum; }, count, kSum);
+  sums.gap = fold_each<double>([&](int r) { return rows[r].gap; }, count, kSum);
   return sums;
 }
 

@@ -4,12 +4,9 @@
 // formula in double included, happens to all of them at once.
 #pragma once
 
-#include "row_context.h"
-#include "simd_math.h"
+#include "row_tile.h"
 
 namespace ffdwv::inline FFDWV_ISA {
-
-static_assert(kTileRows == kLanes);
 
 template <typename Logit, typename Kind>
 class ShortRows {
@@ -17,10 +14,11 @@ class ShortRows {
   using Values = Vector<Value>;
   using Doubles = Vector<double>;
   using Soft = typename Kind::Element;
+  using Label = typename RowTile<Logit, Kind>::Label;
 
  public:
   FFDWV_SIMD ShortRows(const RowJob& job, void* memory)
-      : context_(job), classes_(job.classes), inv_temperature_(context_.inv_temperature) {
+      : tile_(job), classes_(job.classes), inv_temperature_(tile_.context.inv_temperature) {
     Scratch scratch(memory);
     for (auto*& exps : exps_) {
       exps = scratch.take<Value>(classes_ * kLanes);
@@ -31,68 +29,47 @@ class ShortRows {
 
   FFDWV_SIMD void run(int64_t begin, int64_t end, BlockSums& block) {
     for (int64_t i = begin; i < end;) {
-      count_ = 0;
-      for (; i < end && count_ < kTileRows; ++i) {
-        const int64_t y = label_at(context_.job, i);
-        if (y == context_.job.ignore_index) {
-          context_.ignore(i);
-        } else {
-          rows_[count_] = i;
-          labels_[count_++] = y;
-        }
-      }
-      if (count_ > 0) {
+      i = tile_.take(i, end, kTileRows);
+      if (tile_.count > 0) {
         add_tile(block);
       }
     }
   }
 
  private:
-  struct Label {
-    Values logit{Value(0)};
-    Values soft{Value(0)};
-    Values e[Kind::kExps];
-  };
-
   FFDWV_SIMD void add_tile(BlockSums& block) {
     gather();
     Values max, largest;
     maximum(max, largest);
     const Values soft_max = Kind::kHasTeacher ? soft_maximum() : Values(0);
-    Value label_columns[kLanes];
-    for (int r = 0; r < kLanes; ++r) {
-      label_columns[r] = static_cast<Value>(labels_[r]);
+    Value label_columns[kLanes] = {}, largest_columns[kLanes];
+    largest.store(largest_columns);
+    bool is_largest[kLanes];
+    for (int r = 0; r < tile_.count; ++r) {
+      label_columns[r] = static_cast<Value>(tile_.labels[r]);
+      is_largest[r] = largest_columns[r] == label_columns[r];
     }
     const Values column = Values::load(label_columns);
     Label label;
     const auto sums = sweep(max, soft_max, column, label);
-
-    const RowOptions<Doubles> options{
-        {context_.options.weights.ce, context_.options.weights.soft},
-        context_.options.temperature};
-    const auto loss =
-        Kind::loss(sums, Doubles(label.logit) - Doubles(max), options);
-    report(loss, select(sums.exp_sum == sums.exp_sum, Doubles(1), Doubles(0)), largest, block);
-    if (context_.job.grad != nullptr) {
-      write_gradient(sums, options, column, label);
+    tile_.report(sums, Doubles(label.logit) - Doubles(max), is_largest, block);
+    if (tile_.context.job.grad != nullptr) {
+      write_gradient(tile_.gradient(sums), column, label);
     }
   }
 
-  // The lanes beyond the rows there are repeat the first of them.
   FFDWV_SIMD void gather() {
-    for (int r = count_; r < kLanes; ++r) {
-      rows_[r] = rows_[0];
-      labels_[r] = labels_[0];
-    }
+    const RowJob& job = tile_.context.job;
     for (int r = 0; r < kLanes; ++r) {
-      const Logit* x = context_.logits(rows_[r]);
+      const int from = r < tile_.count ? r : 0;
+      const Logit* x = tile_.context.logits(tile_.rows[from]);
       for (int64_t j = 0; j < classes_; ++j) {
-        x_[j * kLanes + r] = x[j * context_.job.logits.column_stride];
+        x_[j * kLanes + r] = x[j * job.logits.column_stride];
       }
       if constexpr (Kind::kHasSoft) {
-        const Soft* soft = context_.soft(rows_[r], labels_[r]);
+        const Soft* soft = tile_.context.soft(tile_.rows[from], tile_.labels[from]);
         for (int64_t j = 0; j < classes_; ++j) {
-          soft_[j * kLanes + r] = soft[j * context_.job.soft.column_stride];
+          soft_[j * kLanes + r] = soft[j * job.soft.column_stride];
         }
       }
     }
@@ -158,12 +135,8 @@ class ShortRows {
   }
 
   FFDWV_SIMD Doubles neg_entropy() const {
-    if (context_.knows_neg_entropy()) {
-      double known[kLanes];
-      for (int r = 0; r < kLanes; ++r) {
-        known[r] = context_.neg_entropy(labels_[r]);
-      }
-      return Doubles::load(known);
+    if (tile_.context.knows_neg_entropy()) {
+      return tile_.known_neg_entropy();
     }
     RowSums<Values> sums;
     for (int64_t j = 0; j < classes_; ++j) {
@@ -172,35 +145,10 @@ class ShortRows {
     return Doubles(sums.neg_entropy);
   }
 
-  FFDWV_SIMD void report(
-      const RowLoss<Doubles>& loss, const Doubles& is_number, const Values& largest,
-      BlockSums& block) const {
-    double losses[kLanes], ces[kLanes], kls[kLanes], numbers[kLanes];
-    Value columns[kLanes];
-    loss.loss.store(losses);
-    loss.ce.store(ces);
-    loss.kl.store(kls);
-    is_number.store(numbers);
-    largest.store(columns);
-    for (int r = 0; r < count_; ++r) {
-      const bool correct = numbers[r] != 0 && columns[r] == static_cast<Value>(labels_[r]);
-      context_.report(rows_[r], {losses[r], ces[r], kls[r]}, correct, block);
-    }
-  }
-
   FFDWV_SIMD void write_gradient(
-      const typename Kind::template Sums<Doubles>& sums, const RowOptions<Doubles>& options,
-      const Values& column, const Label& label) const {
-    double upstream[kLanes];
-    for (int r = 0; r < kLanes; ++r) {
-      upstream[r] = context_.upstream(rows_[r]);
-    }
-    const auto gradient = Kind::gradient(sums, options, Doubles::load(upstream));
-    Doubles label_e[Kind::kExps];
-    for (int k = 0; k < Kind::kExps; ++k) {
-      label_e[k] = Doubles(label.e[k]);
-    }
-    const Values at_label(Kind::label(gradient, label_e, Doubles(label.soft)));
+      const typename RowTile<Logit, Kind>::Gradient& gradient, const Values& column,
+      const Label& label) const {
+    const Values at_label = tile_.gradient_at_label(gradient, label);
     for (int64_t j = 0; j < classes_; ++j) {
       Values e[Kind::kExps];
       for (int k = 0; k < Kind::kExps; ++k) {
@@ -213,23 +161,20 @@ class ShortRows {
       const Mask<Value> here = column == Values(static_cast<Value>(j));
       store_as(x_ + j * kLanes, select(here, at_label, Kind::other(gradient, e, soft)));
     }
-    for (int r = 0; r < count_; ++r) {
-      Logit* out = context_.grad(rows_[r]);
+    for (int r = 0; r < tile_.count; ++r) {
+      Logit* out = tile_.context.grad(tile_.rows[r]);
       for (int64_t j = 0; j < classes_; ++j) {
         out[j] = x_[j * kLanes + r];
       }
     }
   }
 
-  RowContext<Logit, Kind> context_;
+  RowTile<Logit, Kind> tile_;
   int64_t classes_;
   Values inv_temperature_;
   Value* exps_[Kind::kExps];
   Logit* x_;
   Soft* soft_;
-  int64_t rows_[kLanes];
-  int64_t labels_[kLanes];
-  int count_ = 0;
 };
 
 }  // namespace ffdwv::inline FFDWV_ISA

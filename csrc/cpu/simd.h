@@ -289,6 +289,18 @@ struct LaneTable {
 template <typename Integer>
 constexpr LaneTable<Integer> kLaneTable{};
 
+template <typename Integer>
+struct CountedLanes {
+  Integer lanes[kLanes] = {};
+  constexpr CountedLanes() {
+    for (int i = 0; i < kLanes; ++i) {
+      lanes[i] = i;
+    }
+  }
+};
+template <typename Integer>
+constexpr CountedLanes<Integer> kCountedLanes{};
+
 template <typename T>
 FFDWV_SIMD Mask<T> lanes_from(int64_t first) {
   Mask<T> mask;
@@ -302,6 +314,19 @@ FFDWV_SIMD Mask<T> lanes_before(int64_t end) {
   Mask<T> mask;
   __builtin_memcpy(
       mask.part, kLaneTable<typename Bits<T>::Type>.lanes + 2 * kLanes - end, sizeof mask.part);
+  return mask;
+}
+
+// The lane `which`, or none where that is not one of [0, kLanes).
+template <typename T>
+FFDWV_SIMD Mask<T> lane_is(int64_t which) {
+  using Integer = typename Bits<T>::Type;
+  using Part = typename Register<T>::Integer;
+  Part counted;
+  Mask<T> mask;
+  __builtin_memcpy(&counted, kCountedLanes<Integer>.lanes, sizeof counted);
+  const Part wanted = static_cast<Integer>(which) - Part{};
+  FFDWV_FOR_PARTS(Mask<T>::kParts, mask.part[k] = counted + k * Register<T>::kSize == wanted)
   return mask;
 }
 
@@ -323,35 +348,104 @@ FFDWV_SIMD Mask<T> lanes_before(int64_t end) {
     lanes.part[k] = expression;                                      \
   })
 
-// The sum in an order that does not depend on the registers' width.
-template <typename T>
-FFDWV_SIMD T sum_lanes(Vector<T> v) {
-  FFDWV_FOLD(v, a, b, a + b)
+// All lanes in one, in an order that does not depend on the registers' width.
+template <typename T, typename Operation>
+FFDWV_SIMD T fold(Vector<T> v, Operation operation) {
+  FFDWV_FOLD(v, a, b, operation(a, b))
   T lanes[Vector<T>::kPartSize];
   __builtin_memcpy(lanes, &v.part[0], sizeof lanes);
 #pragma GCC unroll 4
   for (int half = Vector<T>::kPartSize / 2; half > 0; half /= 2) {
 #pragma GCC unroll 8
     for (int i = 0; i < half; ++i) {
-      lanes[i] += lanes[i + half];
+      lanes[i] = operation(lanes[i], lanes[i + half]);
     }
   }
   return lanes[0];
 }
 
-template <typename T>
-FFDWV_SIMD T max_lane(Vector<T> v) {
-  FFDWV_FOLD(v, a, b, a > b ? a : b)
-  T lanes[Vector<T>::kPartSize];
-  __builtin_memcpy(lanes, &v.part[0], sizeof lanes);
-#pragma GCC unroll 4
-  for (int half = Vector<T>::kPartSize / 2; half > 0; half /= 2) {
-#pragma GCC unroll 8
-    for (int i = 0; i < half; ++i) {
-      lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-    }
+constexpr auto kSum = [](auto a, auto b) { return a + b; };
+constexpr auto kMaximum = [](auto a, auto b) { return a > b ? a : b; };
+
+template <int... i>
+struct Indices {};
+template <int n, int... i>
+struct CountTo : CountTo<n - 1, n - 1, i...> {};
+template <int... i>
+struct CountTo<0, i...> {
+  using Type = Indices<i...>;
+};
+
+// Of two registers, each cut into pieces of 2 * half lanes: the first (`upper`: the second) halves of
+// the pieces, those of a before those of b.
+template <typename T, int half, bool upper, int... i>
+FFDWV_SIMD typename Register<T>::Type halves(
+    typename Register<T>::Type a, typename Register<T>::Type b, Indices<i...>) {
+#if __has_builtin(__builtin_shufflevector)
+  return __builtin_shufflevector(a, b, (i / half * 2 * half + i % half + upper * half)...);
+#else
+  const typename Register<T>::Type both[2] = {a, b};
+  T from[2 * sizeof...(i)];
+  __builtin_memcpy(from, both, sizeof from);
+  const T to[] = {from[i / half * 2 * half + i % half + upper * half]...};
+  return bit_cast<typename Register<T>::Type>(to);
+#endif
+}
+
+template <typename T, int half, typename Operation>
+FFDWV_SIMD typename Register<T>::Type fold_registers(
+    const typename Register<T>::Type* from, Operation operation) {
+  using All = typename CountTo<Register<T>::kSize>::Type;
+  if constexpr (half == Register<T>::kSize) {
+    return from[0];
+  } else {
+    constexpr int kSpan = Register<T>::kSize / half / 2;  // registers that end in one of a and b
+    const auto a = fold_registers<T, 2 * half>(from, operation);
+    const auto b = fold_registers<T, 2 * half>(from + kSpan, operation);
+    return operation(halves<T, half, false>(a, b, All()), halves<T, half, true>(a, b, All()));
   }
-  return lanes[0];
+}
+
+// Lane r is fold(rows(r)); r < count.
+template <typename T, typename Rows, typename Operation>
+FFDWV_SIMD Vector<T> fold_each(Rows rows, int count, Operation operation) {
+  constexpr int kFew = 2;  // up to here one after the other is faster
+  if (count <= kFew) {
+    T each[kLanes] = {};
+    for (int r = 0; r < count; ++r) {
+      each[r] = fold<T>(rows(r), operation);
+    }
+    return Vector<T>::load(each);
+  }
+  constexpr int kSize = Register<T>::kSize;
+  typename Register<T>::Type folded[kLanes];
+#pragma GCC unroll 16
+  for (int r = 0; r < kLanes; ++r) {
+    Vector<T> v = rows(r < count ? r : 0);
+    FFDWV_FOLD(v, a, b, operation(a, b))
+    folded[r] = v.part[0];
+  }
+  Vector<T> result;
+  FFDWV_FOR_PARTS(
+      Vector<T>::kParts, (result.part[k] = fold_registers<T, 1>(folded + k * kSize, operation)))
+  return result;
+}
+
+// Lane `lane` of a struct of nothing but vectors of doubles, as the struct of the doubles.
+template <typename Scalars, typename Vectors>
+FFDWV_SIMD Scalars lane_of(const Vectors& from, int lane) {
+  constexpr int kMembers = sizeof(Scalars) / sizeof(double);
+  static_assert(sizeof(Vectors) == kMembers * sizeof(Vector<double>));
+  struct {
+    double value[kMembers];
+  } members;
+#pragma GCC unroll 8
+  for (int m = 0; m < kMembers; ++m) {
+    __builtin_memcpy(
+        &members.value[m],
+        reinterpret_cast<const char*>(&from) + (m * kLanes + lane) * sizeof(double), sizeof(double));
+  }
+  return __builtin_bit_cast(Scalars, members);
 }
 
 }  // namespace ffdwv::inline FFDWV_ISA

@@ -1,8 +1,10 @@
-// csrc/cpu's vectors, one instruction set a program: exp, log and conversions against their
-// definitions. No Python, no torch. Exits with 77 where the processor lacks the instructions.
+// csrc/cpu's vectors, one instruction set a program: exp, log, conversions and folds of lanes against
+// their definitions. No Python, no torch. Exits with 77 where the processor lacks the instructions.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <random>
 
@@ -155,6 +157,132 @@ void check_narrow(const char* name, int mantissa_bits, int bias) {
   EXPECT(narrowed(3.4e38f) == infinity, "%s: overflow", name);
 }
 
+// A mask's lanes as bits.
+template <typename T>
+int marked(const Mask<T>& mask) {
+  T lanes[kLanes];
+  select(mask, Vector<T>(1), Vector<T>(0)).store(lanes);
+  int bits = 0;
+  for (int k = 0; k < kLanes; ++k) {
+    bits |= (lanes[k] == 1) << k;
+  }
+  return bits;
+}
+
+template <typename T>
+bool same_bits(T a, T b) {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+// Lane i with lane i + 8, those with i + 4, and so on: one at a time, by the definition.
+template <typename T, typename Operation>
+T folded_by_definition(const T* from, Operation operation) {
+  T lanes[kLanes];
+  std::copy(from, from + kLanes, lanes);
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      lanes[i] = operation(lanes[i], lanes[i + half]);
+    }
+  }
+  return lanes[0];
+}
+
+// Rows of random values of many magnitudes: another order of sums has other bits.
+template <typename T>
+struct Rows {
+  T values[kLanes][kLanes];
+
+  explicit Rows(std::mt19937_64& random) {
+    std::uniform_real_distribution<T> significand(-2, 2), exponent(-9, 9);
+    for (auto& row : values) {
+      for (T& value : row) {
+        value = significand(random) * std::exp2(exponent(random));
+      }
+    }
+  }
+  Vector<T> operator()(int r) const { return Vector<T>::load(values[r]); }
+};
+
+template <typename T, typename Operation>
+void check_folds(const char* name, Operation operation, std::mt19937_64& random) {
+  for (int turn = 0; turn < 100; ++turn) {
+    const Rows<T> rows(random);
+    for (const int count : {1, 2, 3, 7, 15, 16}) {
+      T each[kLanes];
+      fold_each<T>(rows, count, operation).store(each);
+      for (int r = 0; r < count; ++r) {
+        const T wanted = folded_by_definition(rows.values[r], operation);
+        EXPECT(same_bits(fold(rows(r), operation), wanted), "%s: fold of row %d", name, r);
+        EXPECT(same_bits(each[r], wanted), "%s: row %d of %d folded together", name, r, count);
+      }
+    }
+  }
+}
+
+// fold_registers as it ends a fold: lane r of the result is register r, folded.
+template <typename T>
+void check_folded_registers(const char* name, std::mt19937_64& random) {
+  using Part = typename Register<T>::Type;
+  constexpr int kSize = Register<T>::kSize;
+  const Rows<T> rows(random);
+  Part from[kSize];
+  for (int r = 0; r < kSize; ++r) {
+    std::memcpy(&from[r], rows.values[r], sizeof(Part));
+  }
+  T folded[kSize];
+  const Part result = fold_registers<T, 1>(from, kSum);
+  std::memcpy(folded, &result, sizeof result);
+  for (int r = 0; r < kSize; ++r) {
+    T lanes[kSize];
+    std::copy(rows.values[r], rows.values[r] + kSize, lanes);
+    for (int half = kSize / 2; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) {
+        lanes[i] += lanes[i + half];
+      }
+    }
+    EXPECT(same_bits(folded[r], lanes[0]), "%s: register %d of %d folded", name, r, kSize);
+  }
+}
+
+template <typename T>
+void check_single_lanes(const char* name) {
+  for (int64_t which = -2; which < kLanes + 2; ++which) {
+    const int wanted = which >= 0 && which < kLanes ? 1 << which : 0;
+    EXPECT(marked(lane_is<T>(which)) == wanted, "%s: lane %d", name, int(which));
+  }
+  for (const int64_t outside : {-100, 1 << 20, -(1 << 20), (1 << 30) - 1}) {
+    EXPECT(marked(lane_is<T>(outside)) == 0, "%s: lane %d", name, int(outside));
+  }
+}
+
+// Three members, so that a member's offset is not its lane's.
+struct ThreeScalars {
+  double a, b, c;
+};
+struct ThreeVectors {
+  Vector<double> a, b, c;
+};
+
+void check_lane_of(std::mt19937_64& random) {
+  const Rows<double> rows(random);
+  const ThreeVectors vectors{rows(0), rows(1), rows(2)};
+  for (int i = 0; i < kLanes; ++i) {
+    const auto lane = lane_of<ThreeScalars>(vectors, i);
+    EXPECT(
+        same_bits(lane.a, rows.values[0][i]) && same_bits(lane.b, rows.values[1][i]) &&
+            same_bits(lane.c, rows.values[2][i]),
+        "lane %d of a struct", i);
+  }
+}
+
+template <typename T>
+void check_folds_of(const char* name, std::mt19937_64& random) {
+  check_folds<T>(name, kSum, random);
+  check_folds<T>(name, kMaximum, random);
+  check_folded_registers<T>(name, random);
+  check_single_lanes<T>(name);
+}
+
 void check_lanes() {
   double doubles[kLanes];
   float floats[kLanes];
@@ -166,23 +294,14 @@ void check_lanes() {
   for (const double d : doubles) {
     wanted += d;
   }
-  EXPECT(sum_lanes(Vector<double>::load(doubles)) == wanted, "sum of the lanes");
-  EXPECT(max_lane(Vector<float>::load(floats)) == kLanes - 1, "maximum of the lanes");
+  EXPECT(fold(Vector<double>::load(doubles), kSum) == wanted, "sum of the lanes");
+  EXPECT(fold(Vector<float>::load(floats), kMaximum) == kLanes - 1, "maximum of the lanes");
   double widened[kLanes];
   Vector<double>(Vector<float>::load(floats)).store(widened);
   float back[kLanes];
   Vector<float>(Vector<double>::load(widened)).store(back);
   for (int i = 0; i < kLanes; ++i) {
     EXPECT(widened[i] == floats[i] && back[i] == floats[i], "lane %d widened and back", i);
-    const auto marked = [&](const Mask<float>& mask) {
-      float lanes[kLanes];
-      select(mask, Vector<float>(1), Vector<float>(0)).store(lanes);
-      int bits = 0;
-      for (int k = 0; k < kLanes; ++k) {
-        bits |= (lanes[k] == 1) << k;
-      }
-      return bits;
-    };
     EXPECT(marked(lanes_from<float>(i)) == (0xffff << i & 0xffff), "lanes from %d", i);
     EXPECT(marked(lanes_before<float>(i)) == (1 << i) - 1, "lanes before %d", i);
   }
@@ -203,6 +322,9 @@ int main() {
   check_narrow<Half>("float16", 10, 15);
   check_narrow<BFloat16>("bfloat16", 7, 127);
   check_lanes();
+  check_folds_of<float>("float", random);
+  check_folds_of<double>("double", random);
+  check_lane_of(random);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }
