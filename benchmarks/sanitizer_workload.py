@@ -13,31 +13,36 @@ import torch
 from torch import Tensor
 
 from benchmarks.hardware import ROOT, chosen_device
-from ffdwv_fast import ffdwv_loss
+from ffdwv_fast import LossParts, ffdwv_loss, loss_and_grad
 from ffdwv_fast.build import build_info
 from ffdwv_fast.command import ArgumentParser, run_command
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.loss.arguments import LOGITS_DTYPES
 from tests.loss.cases import LAYOUTS, Case, assert_matches, make_case
+from tests.loss_variants import cases as variants
+from tests.loss_variants.cases import KINDS, WITH_TENSOR, Variant, make_variant
 
 _TIERS = ROOT / "csrc" / "cuda" / "tiers.cuh"
 _ROWS = 5
 _MANY_ROWS = 2500  # more than what each block counts for itself
 _WIDE = 1100  # from here on S is one row, expanded
+_SCALE = 256.0  # of loss_and_grad
 
 
 class Call(NamedTuple):
-    """One call of the loss.
+    """One call of a loss.
 
     Attributes:
         kind: what it is there for.
-        case: its tensors, on the CPU.
-        options: as ffdwv_loss takes them.
+        inputs: its tensors, on the CPU.
+        options: as the loss takes them.
+        without_autograd: by loss_and_grad, with a loss scale.
     """
 
     kind: str
-    case: Case
+    inputs: Case | Variant
     options: dict[str, object]
+    without_autograd: bool = False
 
 
 def tier_edges() -> list[int]:
@@ -55,7 +60,10 @@ def calls(dtype: torch.dtype, tiny: bool) -> Iterator[Call]:
     yield from _widths(dtype, sorted({1, 10, 100, *(e + d for e in edges for d in (-1, 0, 1))}))
     yield from _layouts(dtype, inside)
     yield from _reductions(dtype, inside)
-    yield Call("many rows", _some_ignored(make_case(_MANY_ROWS, 10, dtype)), {})
+    yield from _variants(dtype, inside)
+    yield from _without_autograd(dtype, inside)
+    for inputs in (make_case(_MANY_ROWS, 10, dtype), *_each_variant(_MANY_ROWS, 10, dtype)):
+        yield Call("many rows", _some_ignored(inputs), {})
 
 
 def run(device: torch.device, tiny: bool) -> Counter:
@@ -104,26 +112,72 @@ def _reductions(dtype: torch.dtype, widths: list[int]) -> Iterator[Call]:
             yield Call("reductions", case, {"reduction": reduction, **weights})
 
 
-def _some_ignored(case: Case) -> Case:
-    labels = case.labels.int()
+def _variants(dtype: torch.dtype, widths: list[int]) -> Iterator[Call]:
+    for c in widths:
+        for v in _each_variant(_ROWS, c, dtype):
+            yield Call(v.kind, v, {})
+        for kind in WITH_TENSOR:
+            for soft_dtype in {torch.float32, dtype}:
+                for layout in ("transposed", "misaligned", "expanded"):
+                    v = make_variant(kind, _ROWS, c, dtype, layout=layout, soft_dtype=soft_dtype)
+                    yield Call(kind, _some_ignored(v), {"reduction": "none"})
+
+
+def _each_variant(n: int, c: int, dtype: torch.dtype) -> list[Variant]:
+    return [make_variant(kind, n, c, dtype) for kind in KINDS]
+
+
+def _without_autograd(dtype: torch.dtype, widths: list[int]) -> Iterator[Call]:
+    for c in widths:
+        similarity = "contiguous" if c < _WIDE else "expanded"
+        inputs = (
+            make_case(_ROWS, c, dtype, similarity_layout=similarity),
+            make_case(_ROWS, c, dtype, similarity_layout="none"),
+            *(make_variant(kind, _ROWS, c, dtype) for kind in WITH_TENSOR),
+        )
+        for each in inputs:
+            yield Call("loss_and_grad", _some_ignored(each), {}, without_autograd=True)
+
+
+def _some_ignored(inputs: Case | Variant) -> Case | Variant:
+    labels = inputs.labels.int()
     labels[1::3] = -100
-    return case._replace(labels=labels)
+    return inputs._replace(labels=labels)
 
 
 def _make(call: Call, device: torch.device) -> None:
-    case = Case(*(None if t is None else _moved(t, device) for t in call.case))
-    logits = case.logits.requires_grad_()
-    parts = ffdwv_loss(logits, case.labels, case.similarity, return_parts=True, **call.options)
-    grad_out = torch.linspace(0.5, 1.5, max(1, parts.loss.numel())).reshape(parts.loss.shape)
-    grad_out = grad_out.to(parts.loss.dtype)
-    (grad,) = torch.autograd.grad(parts.loss, logits, grad_out.to(device))
-    what = f"{call.kind}, {tuple(logits.shape)} {logits.dtype} {call.options}"
+    inputs = type(call.inputs)(
+        *(_moved(t, device) if isinstance(t, Tensor) else t for t in call.inputs)
+    )
+    compute = _by_loss_and_grad if call.without_autograd else _by_autograd
+    parts, grad, grad_out = compute(inputs, call.options)
+    what = f"{call.kind}, {tuple(inputs.logits.shape)} {inputs.logits.dtype} {call.options}"
+    check = assert_matches if isinstance(inputs, Case) else variants.assert_variant_matches
     on_cpu = type(parts)(*(part.detach().cpu() for part in parts))
     # A GPU keeps a row's sums in float32.
     sums = torch.float64 if device.type == "cpu" else torch.float32
-    assert_matches(
-        call.case, on_cpu, grad.cpu(), what, grad_out=grad_out, sums=sums, **call.options
-    )
+    check(call.inputs, on_cpu, grad.cpu(), what, grad_out=grad_out.cpu(), sums=sums, **call.options)
+
+
+def _by_autograd(inputs: Case | Variant, options: dict) -> tuple[LossParts, Tensor, Tensor]:
+    logits = inputs.logits.requires_grad_()
+    if isinstance(inputs, Case):
+        parts = ffdwv_loss(logits, *inputs[1:], return_parts=True, **options)
+    else:
+        parts = variants.call(inputs, logits, return_parts=True, **options)
+    grad_out = torch.linspace(0.5, 1.5, max(1, parts.loss.numel())).reshape(parts.loss.shape)
+    grad_out = grad_out.to(parts.loss.device, parts.loss.dtype)
+    (grad,) = torch.autograd.grad(parts.loss, logits, grad_out)
+    return parts, grad, grad_out
+
+
+def _by_loss_and_grad(inputs: Case | Variant, options: dict) -> tuple[LossParts, Tensor, Tensor]:
+    scale = torch.tensor(_SCALE, device=inputs.logits.device)
+    if isinstance(inputs, Case):
+        parts, grad = loss_and_grad(*inputs, loss_scale=scale, **options)
+    else:
+        parts, grad = variants.call_loss_and_grad(inputs, loss_scale=scale, **options)
+    return parts, grad, scale
 
 
 def _moved(t: Tensor, device: torch.device) -> Tensor:

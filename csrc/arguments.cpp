@@ -1,13 +1,13 @@
 #include "arguments.h"
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/ops.h>
 
-#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
+
+#include "allocation.h"
 
 namespace ffdwv {
 namespace {
@@ -56,20 +56,6 @@ void check_soft(const LossArguments& a) {
           "temperature must be finite and above 0");
 }
 
-// By the C interface: a call through the dispatcher costs more than a small kernel.
-Tensor empty(
-    std::initializer_list<int64_t> shape, int32_t dtype, int32_t device_type, int32_t device_index) {
-  int64_t strides[2] = {1, 1};
-  if (shape.size() == 2) {
-    strides[0] = std::max<int64_t>(1, shape.begin()[1]);
-  }
-  AtenTensorHandle handle = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      static_cast<int64_t>(shape.size()), shape.begin(), strides, dtype, device_type, device_index,
-      &handle));
-  return Tensor(handle);
-}
-
 }  // namespace
 
 void check(const LossArguments& a) {
@@ -101,12 +87,11 @@ void check(const LossArguments& a) {
 }
 
 LossOutputs allocate_outputs(const LossArguments& a) {
-  int32_t dtype = 0, device_type = 0, device_index = 0;
+  int32_t dtype = 0;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(a.logits.get(), &dtype));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(a.logits.get(), &device_type));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(a.logits.get(), &device_index));
+  const Place place = place_of(a.logits);
   const auto tensor = [&](std::initializer_list<int64_t> shape, int32_t of_dtype) {
-    return empty(shape, of_dtype, device_type, device_index);
+    return empty(shape, of_dtype, place);
   };
   const int32_t wide = aoti_torch_dtype_float64();
   const int32_t loss = dtype == wide ? wide : aoti_torch_dtype_float32();

@@ -1,11 +1,10 @@
 // The host side of the CUDA loss: scratch memory, and which dtypes there are.
 #include "loss_cuda.h"
 
-#include <torch/csrc/stable/ops.h>
-
 #include <algorithm>
 #include <stdexcept>
 
+#include "../allocation.h"
 #include "host.h"
 #include "kernel.h"
 
@@ -80,9 +79,8 @@ KernelArguments kernel_arguments(const LossArguments& a, const LossOutputs& outp
 // it; in a graph, to the graph.
 class Scratch {
  public:
-  Scratch(int64_t blocks, const torch::stable::Device& device)
-      : blocks_(blocks),
-        memory_(torch::stable::empty({4 * blocks + 2}, ScalarType::Double, std::nullopt, device)) {}
+  Scratch(int64_t blocks, const Place& place)
+      : blocks_(blocks), memory_(empty({4 * blocks + 2}, aoti_torch_dtype_float64(), place)) {}
 
   double* block_sums() { return static_cast<double*>(memory_.mutable_data_ptr()); }
   unsigned* ticket() { return reinterpret_cast<unsigned*>(block_sums() + 4 * blocks_); }
@@ -104,14 +102,15 @@ void loss_cuda(const LossArguments& a, const LossOutputs& outputs) {
   if (a.classes() > kMostClasses) {
     throw std::invalid_argument("ffdwv_loss: at most 2^30 classes on a GPU");
   }
-  const auto device = a.logits.device();
-  const CurrentDevice current(device.index());
-  const cudaStream_t stream = current_stream(device.index());
+  const Place place = place_of(a.logits);
+  const int device = place.device_index;
+  const CurrentDevice current(device);
+  const cudaStream_t stream = current_stream(device);
   const Kernel kernel = kernel_for(a);
   KernelArguments k = kernel_arguments(a, outputs);
   const int64_t tiles = (k.rows + kernel.rows_per_block - 1) / kernel.rows_per_block;
-  const int64_t blocks = std::clamp<int64_t>(tiles, 1, most_blocks(device.index()));
-  Scratch scratch(blocks, device);
+  const int64_t blocks = std::clamp<int64_t>(tiles, 1, most_blocks(device));
+  Scratch scratch(blocks, place);
   k.block_sums = scratch.block_sums();
   k.ticket = scratch.ticket();
   if (k.mean && k.rows > kRowsCountedByEveryBlock) {

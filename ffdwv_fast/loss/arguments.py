@@ -161,40 +161,36 @@ _WHAT_TO_PASS = {
     "cross-entropy alone",
     "soft_targets": "a torch.Tensor [N, C], one row of probabilities for each row of logits",
     "teacher_logits": "a torch.Tensor [N, C], the teacher's logits for the same rows",
-    "smoothing": "a number from 0 to 1",
 }
 
 
 def _check_soft(a: LossArguments) -> None:
     soft, logits, name = a.soft, a.logits, a.kind
-    verb = "is" if name == "similarity" else "are"
-    have = "has" if name == "similarity" else "have"
-    it = "it" if name == "similarity" else "they"
     if not isinstance(soft, Tensor):
-        raise InputError(f"{name} {verb} a {type(soft).__name__}; pass {_WHAT_TO_PASS[name]}")
+        raise InputError(f"{name} is a {type(soft).__name__}; pass {_WHAT_TO_PASS[name]}")
     if soft.dtype not in (torch.float32, logits.dtype):
         raise InputError(
-            f"{name} {have} dtype {soft.dtype}; use float32 or that of the logits, {logits.dtype}"
+            f"{name} has dtype {soft.dtype}; use float32 or that of the logits, {logits.dtype}"
         )
-    rows, classes = logits.shape
-    wanted = (classes, classes) if name == "similarity" else (rows, classes)
-    letters = "[C, C]" if name == "similarity" else "[N, C]"
-    if name != "smoothing" and tuple(soft.shape) != wanted:
-        raise InputError(
-            f"{name} {have} shape {tuple(soft.shape)}; {it} must be {letters} = "
-            f"[{wanted[0]}, {wanted[1]}] for logits of shape {tuple(logits.shape)}"
-        )
+    _check_soft_shape(a)
     if soft.device != logits.device:
         raise InputError(
-            f"{name} {verb} on {soft.device}, the logits on {logits.device}; "
+            f"{name} is on {soft.device}, the logits on {logits.device}; "
             f"use {name}.to({str(logits.device)!r})"
-            + (" once, outside the loop" if name == "similarity" else "")
         )
     if soft.requires_grad and name != "teacher_logits":
-        requires = "requires" if name == "similarity" else "require"
+        raise InputError(f"{name} requires grad, but no gradient flows to it; pass {name}.detach()")
+
+
+def _check_soft_shape(a: LossArguments) -> None:
+    rows, classes = a.logits.shape
+    letters, wanted = "[N, C]", (rows, classes)
+    if SOFT_KINDS[a.kind] == SOFT_KINDS["similarity"]:
+        letters, wanted = "[C, C]", (classes, classes)
+    if tuple(a.soft.shape) != wanted:
         raise InputError(
-            f"{name} {requires} grad, but no gradient flows to {it if it == 'it' else 'them'}; "
-            f"pass {name}.detach()"
+            f"{a.kind} has shape {tuple(a.soft.shape)}; it must be {letters} = {list(wanted)} "
+            f"for logits of shape {tuple(a.logits.shape)}"
         )
 
 

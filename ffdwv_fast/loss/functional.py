@@ -271,5 +271,5 @@ _KINDS = ("similarity", "soft_targets", "teacher_logits")
 
 def _given(soft: Tensor | None, name: str) -> Tensor:
     if soft is None:
-        raise InputError(f"{name} are None; pass a torch.Tensor [N, C], or use ffdwv_loss")
+        raise InputError(f"{name} is None; pass a torch.Tensor [N, C], or use ffdwv_loss")
     return soft

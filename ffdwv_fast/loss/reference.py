@@ -10,8 +10,8 @@ def reference_loss(a: LossArguments) -> tuple[Tensor, Tensor]:
     """CE(y) and the soft term of every kind from PyTorch's own operators, for autograd.
 
     Same semantics as the fused op, and several times its memory and time. A label outside [0, C)
-    that is not ignore_index gives NaN, so that a GPU process survives it; on the CPU the callers
-    check.
+    that is not ignore_index makes its row's loss, parts and gradient NaN, so that a GPU process
+    survives it; on the CPU the callers check.
 
     Args:
         a: arguments that have passed check_arguments.
@@ -22,18 +22,18 @@ def reference_loss(a: LossArguments) -> tuple[Tensor, Tensor]:
             count, or 0 and 1 per row).
     """
     counts = a.labels != a.ignore_index
-    in_range = (a.labels >= 0) & (a.labels < a.logits.shape[1])
-    labels = torch.where(counts & in_range, a.labels, 0).long()
+    is_good = counts & (a.labels >= 0) & (a.labels < a.logits.shape[1])
+    labels = torch.where(is_good, a.labels, 0).long()
 
     log_p = torch.log_softmax(a.logits.to(loss_dtype(a.logits)), dim=1)
     ce = -log_p.gather(1, labels[:, None]).squeeze(1)
     kl = torch.zeros_like(ce) if a.soft is None else _soft_term(a, labels, log_p)
     loss = _weighted(a.ce_weight, ce) + _weighted(a.soft_weight, kl)
-    correct = (a.logits.argmax(1) == labels) & ~ce.isnan()
+    correct = ((a.logits.argmax(1) == labels) & ~ce.isnan() & is_good).double()
 
-    rows = torch.stack([loss, ce, kl]).masked_fill(counts & ~in_range, torch.nan)
-    rows = rows.masked_fill(~counts, 0)
-    correct = (correct & counts & in_range).double()
+    # A factor, unlike a value that is filled in, marks the gradient too.
+    factor = torch.where(counts & ~is_good, torch.nan, 1.0).to(loss.dtype)
+    rows = (torch.stack([loss, ce, kl]) * factor).masked_fill(~counts, 0)
     if a.reduction == "none":
         return rows[0], torch.cat([rows[1:].double(), correct[None]]).detach()
     total = rows.double().sum(1) if a.reduction == "sum" else rows.double().sum(1) / counts.sum()

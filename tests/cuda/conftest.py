@@ -1,7 +1,8 @@
 """Where the tests of this folder run: on a GPU or, with `--device cpu`, as far as they go without.
 
-The folder holds what only a GPU can show and, as imports, the tests of tests/loss, which take their
-device from the fixture below. `--device cpu` leaves the imported ones out: tests/loss has them.
+The folder holds what only a GPU can show and, as imports, the tests of tests/loss and of
+tests/loss_variants, which take their device from the fixture below. `--device cpu` leaves the
+imported ones out: those folders have them.
 """
 
 from pathlib import Path
@@ -60,4 +61,4 @@ def pytest_collection_modifyitems(config, items):
 def _is_imported(item: pytest.Item) -> bool:
     if item.path.parent != FOLDER or not isinstance(item, pytest.Function):
         return False
-    return item.function.__module__.startswith("tests.loss.")
+    return item.function.__module__.startswith(("tests.loss.", "tests.loss_variants."))

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ffdwv_fast import ffdwv_loss
-from tests.loss.cases import Case, gradient_of
+from tests.loss.cases import Case, gradient_of, make_case
+from tests.loss_variants.cases import WITH_TENSOR, make_variant
 
 # 0.3 s at 2 GHz: hundreds of times what the host needs to launch forward and backward.
 SLEEP_CYCLES = 600_000_000
@@ -16,6 +17,19 @@ def loss_and_gradient(case: Case, **options) -> list[Tensor]:
     """loss, ce, kl, correct and gradient of ffdwv_loss; waits for nothing."""
     parts, grad = gradient_of(case, ffdwv_loss, **options)
     return [*parts, grad]
+
+
+# What loss_and_grad takes beside logits and labels.
+KINDS_OF_SOFT = ("none", "similarity", *WITH_TENSOR)
+
+
+def soft_of_kind(kind: str, n: int, c: int, device: str) -> dict[str, Tensor]:
+    """Soft targets [n, c] or S [c, c], random, as loss_and_grad takes them; {} for "none"."""
+    if kind == "none":
+        return {}
+    if kind == "similarity":
+        return {kind: make_case(n, c, device=device).similarity}
+    return {kind: make_variant(kind, n, c, device=device).soft}
 
 
 def without_logits(case: Case) -> Case:

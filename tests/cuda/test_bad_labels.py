@@ -6,7 +6,10 @@ Raising, as on the CPU, would mean waiting for the labels; an assert in a kernel
 import pytest
 import torch
 
-from ffdwv_fast import ffdwv_loss
+from ffdwv_fast import ffdwv_loss, loss_and_grad
+from ffdwv_fast.loss.arguments import LossArguments, uniform_matrix
+from ffdwv_fast.loss.reference import reference_loss
+from ffdwv_fast.loss.run import loss_and_parts
 from tests.cuda.device import synchronize
 from tests.loss.cases import (
     Case,
@@ -16,6 +19,7 @@ from tests.loss.cases import (
     make_case,
 )
 from tests.loss.test_values import SUMS, reference
+from tests.loss_variants.cases import KINDS, Variant, make_variant
 
 BAD_ROW = 2
 
@@ -28,12 +32,7 @@ def loss(request, device):
     return request.param
 
 
-def assert_gradient_is_marked(loss, grad: torch.Tensor) -> None:
-    if loss is ffdwv_loss:  # the reference fills its NaN in where autograd does not see it
-        assert grad[BAD_ROW].isnan().all()
-
-
-def with_label(case: Case, label: int) -> Case:
+def with_label(case: Case | LossArguments, label: int) -> Case | LossArguments:
     labels = case.labels.clone()
     labels[BAD_ROW] = label
     return case._replace(labels=labels)
@@ -45,7 +44,7 @@ def test_the_row_is_nan_and_no_other_is_touched(loss, bad, c, device):
     case = make_case(5, c, similarity_layout="expanded", device=device)
     parts, grad = gradient_of(with_label(case, c if bad == "C" else bad), loss, reduction="none")
     want, want_grad = gradient_of(case, loss, reduction="none")
-    assert_gradient_is_marked(loss, grad)
+    assert grad[BAD_ROW].isnan().all()
     assert all(part[BAD_ROW].isnan() for part in parts[:3])
     assert parts.correct[BAD_ROW] == 0
     others = torch.tensor([0, 1, 3, 4], device=device)
@@ -59,7 +58,7 @@ def test_a_label_of_32_bits_too(loss, bad, device):
     parts, grad = gradient_of(with_label(case, bad), loss, reduction="none")
     rows = torch.arange(5, device=device) == BAD_ROW
     assert torch.equal(parts.loss.isnan(), rows)
-    assert_gradient_is_marked(loss, grad)
+    assert grad[BAD_ROW].isnan().all()
     assert grad[~rows].isfinite().all()
 
 
@@ -71,10 +70,53 @@ def test_the_total_is_nan_and_the_other_gradients_stay(loss, n, reduction, devic
     want, want_grad = gradient_of(case, loss, reduction=reduction)
     assert all(part.isnan() for part in parts[:3])
     others = torch.arange(n, device=device) != BAD_ROW
-    assert_gradient_is_marked(loss, grad)
+    assert grad[BAD_ROW].isnan().all()
     assert_identical(grad[others], want_grad[others])  # the bad row counts in the divisor
     hit = gradient_of(case, loss, reduction="none")[0].correct[BAD_ROW]
     assert parts.correct == want.correct - hit
+
+
+def of_kind(v: Variant) -> LossArguments:
+    """What the public function of the kind makes of its arguments; weights that are not 1."""
+    soft = uniform_matrix(v.logits) if v.kind == "smoothing" else v.soft
+    return LossArguments(v.logits, v.labels, soft, 0.9, 0.1, "none", -100, v.kind, v.temperature)
+
+
+@pytest.mark.parametrize("weights", [(0.9, 0.1), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("c", [10, 100, 300, 3000, 9000])
+def test_the_row_is_nan_whatever_the_soft_targets(loss, c, kind, weights, device):
+    implementation = loss_and_parts if loss is ffdwv_loss else reference_loss
+    good = of_kind(make_variant(kind, 5, c, device=device))
+    good = good._replace(ce_weight=weights[0], soft_weight=weights[1])
+    bad = good._replace(labels=with_label(good, 2**40).labels)
+    others = torch.arange(5, device=device) != BAD_ROW
+    results = []
+    for arguments in (good, bad):
+        logits = arguments.logits.detach().requires_grad_()
+        value, parts = implementation(arguments._replace(logits=logits))
+        (grad,) = torch.autograd.grad(value.sum(), logits)
+        results.append((value.detach(), *parts, grad))
+    for want, got in zip(*results, strict=True):
+        assert_identical(got[others], want[others])
+    value, ce, kl, correct, grad = (of_all[BAD_ROW] for of_all in results[1])
+    assert value.isnan()
+    assert ce.isnan()
+    assert kl.isnan()
+    assert correct == 0
+    assert grad.isnan().all()
+
+
+@pytest.mark.gpu_only("the CPU's op refuses a bad label: tests/loss_variants/test_bad_input.py")
+@pytest.mark.parametrize("scale", [1.0, 256.0])
+def test_loss_and_grad_marks_the_row(scale, device):
+    case = make_case(5, 100, device=device)
+    parts, grad = loss_and_grad(*with_label(case, -1), loss_scale=scale)
+    want = loss_and_grad(*case, loss_scale=scale)[1]
+    rows = torch.arange(5, device=device) == BAD_ROW
+    assert parts.loss.isnan()
+    assert grad[rows].isnan().all()
+    assert_identical(grad[~rows], want[~rows])
 
 
 def test_an_ignored_label_out_of_range_is_not_bad(loss, device):

@@ -6,6 +6,7 @@ torch, and a version that adds in another order may change their last bit, which
 hardly ever shows. Another GPU has another number of blocks, and so another order of sums.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 from tests.cuda.device import loss_and_gradient, synchronize
 from tests.loss.cases import assert_identical, make_case
+from tests.loss_variants.cases import KINDS, autograd_of, make_variant
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
@@ -40,9 +42,28 @@ def test_two_runs_are_bit_equal(n, c, dtype, busy, device):
             pytest.skip("a CPU has no streams")
     case = make_case(n, c, dtype, similarity_layout="expanded", device=device)
     case.labels[::7] = -100
-    first = loss_and_gradient(case)
+    assert_repeatable(lambda: loss_and_gradient(case), busy, device)
+
+
+@pytest.mark.gpu_only("tests/loss_variants/test_determinism.py is the CPU's")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "c"), [(60_007, 10), (12_007, 100), (2_503, 1500), (301, 9000)])
+def test_two_runs_of_the_other_losses_are_bit_equal(n, c, kind, device):
+    v = make_variant(kind, n, c, device=device)
+    v.labels[::7] = -100
+
+    def run():
+        parts, grad = autograd_of(v)
+        return [*parts, grad]
+
+    assert_repeatable(run, True, device)
+
+
+def assert_repeatable(run: Callable[[], list], busy: bool, device: str) -> None:
+    """Six runs give the same bits, the last five of them beside another stream's work if busy."""
+    first = run()
     synchronize(device)
     with contention(device) if busy else nullcontext():
-        others = [loss_and_gradient(case) for _ in range(5)]
+        others = [run() for _ in range(5)]
     for other in others:
         assert_identical(other, first)

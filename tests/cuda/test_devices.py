@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from ffdwv_fast import InputError, ffdwv_loss
+from ffdwv_fast import InputError, ffdwv_loss, loss_and_grad
 from tests.cuda.device import loss_and_gradient
 from tests.loss.cases import assert_identical, assert_loss_matches, make_case
+from tests.loss_variants.cases import WITH_TENSOR, call, make_variant
 
 pytestmark = pytest.mark.gpu_only("a CPU is one device")
 
@@ -38,6 +39,21 @@ def test_what_stayed_on_the_cpu_is_named(strays, message, requires_grad, device)
         ffdwv_loss(stray.logits.requires_grad_(requires_grad), *stray[1:])
     assert "\n" not in str(raised.value)
     assert_loss_matches(case, ffdwv_loss)
+
+
+@pytest.mark.parametrize("kind", WITH_TENSOR)
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_soft_targets_that_stayed_on_the_cpu_are_named(kind, requires_grad, device):
+    v = make_variant(kind, 4, 3, device=device)
+    message = rf"{kind} is on cpu, the logits on cuda:0; use {kind}.to\('cuda:0'\)"
+    with pytest.raises(InputError, match=message):
+        call(v._replace(soft=v.soft.cpu()), v.logits.requires_grad_(requires_grad))
+
+
+def test_a_loss_scale_that_stayed_on_the_cpu_is_named(device):
+    case = make_case(4, 3, device=device)
+    with pytest.raises(InputError, match=r"loss_scale is on cpu, the logits on cuda:0"):
+        loss_and_grad(*case, loss_scale=torch.ones(()))
 
 
 def test_what_is_on_another_gpu_is_named(other_gpu):

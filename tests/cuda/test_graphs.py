@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from ffdwv_fast import loss_and_grad
 from ffdwv_fast.loss.functional import LossParts
-from tests.cuda.device import loss_and_gradient
+from tests.cuda.device import KINDS_OF_SOFT, loss_and_gradient, soft_of_kind
 from tests.loss.cases import Case, assert_identical, assert_matches, make_case
 
 pytestmark = pytest.mark.gpu_only("a CPU has no graphs")
@@ -80,6 +81,26 @@ def test_replays_at_every_width(c, dtype, device):
         write(buffers, case)
         graph.replay()
         assert_identical(outputs, loss_and_gradient(case), f"seed {seed}")
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_SOFT)
+@pytest.mark.parametrize(("n", "c"), [(65, 10), (5000, 10), (65, 1000), (65, 9000)])
+def test_loss_and_grad_replays_with_another_loss_scale(n, c, kind, device):
+    if kind == "similarity" and c > 1000:
+        pytest.skip("a dense matrix of that size: test_replays_at_every_width has one expanded")
+    case, soft = make_case(n, c, device=device), soft_of_kind(kind, n, c, device)
+    scale = torch.ones((), device=device)
+
+    def step():
+        parts, grad = loss_and_grad(case.logits, case.labels, loss_scale=scale, **soft)
+        return [*parts, grad]
+
+    graph, outputs = capture(step)
+    for seed in range(2):
+        write(case, make_case(n, c, seed=seed, device=device))
+        scale.fill_(256.0 * (seed + 1))
+        graph.replay()
+        assert_identical(outputs, step(), f"seed {seed}")
 
 
 def test_a_matrix_first_met_in_a_capture_is_summed_by_the_kernel(device):

@@ -11,7 +11,9 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from ffdwv_fast import loss_and_grad
 from ffdwv_fast.loss.arguments import REDUCTIONS
+from tests.cuda.device import KINDS_OF_SOFT, soft_of_kind
 from tests.loss.cases import make_case, op_arguments
 
 pytestmark = pytest.mark.gpu_only("a CPU has no launches")
@@ -55,7 +57,23 @@ def test_a_call_is_one_kernel(n, reduction, kernels, memsets, compute_grad, devi
     def call():
         torch.ops.ffdwv_fast.ffdwv_loss.default(*arguments)
 
-    names = launched(call, device)
+    assert_launched(launched(call, device), kernels, memsets)
+
+
+@pytest.mark.parametrize("scale", ["float", "tensor"])
+@pytest.mark.parametrize("kind", KINDS_OF_SOFT)
+def test_loss_and_grad_is_one_kernel(kind, scale, device):
+    case, soft = make_case(5, 10, device=device), soft_of_kind(kind, 5, 10, device)
+    loss_scale = 256.0 if scale == "float" else torch.tensor(256.0, device=device)
+
+    def call():
+        loss_and_grad(case.logits, case.labels, loss_scale=loss_scale, **soft)
+
+    assert_launched(launched(call, device), kernels=1, memsets=0)
+
+
+def assert_launched(names: list[str], kernels: int, memsets: int) -> None:
+    """So many kernels of the op and so many memsets are among `names`, and nothing else."""
     of_the_op = [name for name in names if "ffdwv" in name]
     of_memory = [name for name in names if "memset" in name.lower()]
     assert (len(of_the_op), len(of_memory)) == (kernels, memsets), names

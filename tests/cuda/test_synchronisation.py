@@ -3,8 +3,16 @@
 import pytest
 import torch
 
-from tests.cuda.device import loss_and_gradient, put_to_sleep, waiting_is_an_error
+from ffdwv_fast import loss_and_grad
+from tests.cuda.device import (
+    KINDS_OF_SOFT,
+    loss_and_gradient,
+    put_to_sleep,
+    soft_of_kind,
+    waiting_is_an_error,
+)
 from tests.loss.cases import assert_identical, make_case
+from tests.loss_variants.cases import KINDS, autograd_of, make_variant
 
 pytestmark = pytest.mark.gpu_only("a CPU is not waited for")
 
@@ -32,6 +40,36 @@ def test_forward_and_backward_return_while_the_device_is_busy(n, c, reduction, d
     torch.cuda.synchronize()
     awake = put_to_sleep()
     got = loss_and_gradient(case, reduction=reduction)
+    assert not awake.query(), "the host waited"
+    assert_identical(got, want)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@SHAPES
+def test_the_other_losses_ask_for_no_wait(n, c, kind, device):
+    v = make_variant(kind, n, c, device=device)
+    want, want_grad = autograd_of(v)
+    with waiting_is_an_error():
+        got, grad = autograd_of(v)
+    assert_identical((*got, grad), (*want, want_grad))
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_SOFT)
+@SHAPES
+def test_loss_and_grad_returns_while_the_device_is_busy(n, c, kind, device):
+    case, soft = make_case(n, c, device=device), soft_of_kind(kind, n, c, device)
+    scale = torch.tensor(256.0, device=device)
+
+    def run():
+        parts, grad = loss_and_grad(case.logits, case.labels, loss_scale=scale, **soft)
+        return [*parts, grad]
+
+    want = run()
+    run()  # leaves memory for the next
+    torch.cuda.synchronize()
+    awake = put_to_sleep()
+    with waiting_is_an_error():
+        got = run()
     assert not awake.query(), "the host waited"
     assert_identical(got, want)
 

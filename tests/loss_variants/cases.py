@@ -9,13 +9,12 @@ from torch.nn import functional as F
 from ffdwv_fast import distillation_loss, label_smoothing_loss, loss_and_grad, soft_target_loss
 from ffdwv_fast.loss.parts import LossParts
 from tests.loss.cases import (
-    FLOAT16_HALF_SPACING,
-    GRAD_ABSOLUTE,
-    GRAD_TOLERANCE,
-    LOSS_TOLERANCE,
+    Case,
     Expected,
+    assert_gradient_near,
     assert_near,
     lay_out,
+    loss_tolerance,
 )
 
 KINDS = ("soft_targets", "teacher_logits", "smoothing")
@@ -98,10 +97,11 @@ def expected(
     ce_weight: float = 1.0,
     reduction: str = "mean",
     ignore_index: int = -100,
+    grad_out: Tensor | float = 1.0,
 ) -> Expected:
     """By F.cross_entropy, F.kl_div and label_smoothing's definition, in float64 on the CPU."""
     logits = v.logits.detach().cpu().double().requires_grad_()
-    labels = v.labels.cpu()
+    labels = v.labels.cpu().long()
     counts = labels != ignore_index
     ce = F.cross_entropy(logits, labels, reduction="none", ignore_index=ignore_index)
     if v.kind == "smoothing":
@@ -112,7 +112,8 @@ def expected(
     if reduction != "none":
         divisor = counts.sum() if reduction == "mean" else 1
         values = [value.sum() / divisor for value in values[:3]] + [values[3].sum()]
-    (grad,) = torch.autograd.grad(values[0].sum(), logits)
+    grad_out = torch.as_tensor(grad_out, dtype=torch.float64).cpu().expand_as(values[0])
+    (grad,) = torch.autograd.grad(values[0], logits, grad_out)
     return Expected(values[0].detach(), *values[1:], grad)
 
 
@@ -127,31 +128,42 @@ def _soft_term(v: Variant, logits: Tensor) -> Tensor:
 
 
 def assert_variant_matches(
-    v: Variant, parts: LossParts, grad: Tensor, what: str = "", **options
+    v: Variant,
+    parts: LossParts,
+    grad: Tensor,
+    what: str = "",
+    *,
+    grad_out=1.0,
+    sums=None,
+    **options,
 ) -> None:
     """Loss, parts and gradient against `expected`, within the bounds of tests/loss/cases.py.
 
     A teacher's term has the factor T^2, and so has its error, of which that of the tempered logits
     is a 1 / T; its gradient has T.
+
+    Args:
+        v: the inputs.
+        parts: what the loss gave, on the device of the inputs or the CPU.
+        grad: the gradient of `grad_out` . loss with respect to the logits.
+        what: begins the message of a failure.
+        grad_out: upstream gradient.
+        sums: as for `assert_matches` of tests/loss/cases.py.
+        options: of the loss.
     """
-    want, dtype, t = expected(v, **options), v.logits.dtype, v.temperature
-    tolerance = LOSS_TOLERANCE[dtype]
+    want, dtype, t = expected(v, grad_out=grad_out, **options), v.logits.dtype, v.temperature
+    case = Case(v.logits, v.labels, None)
+    tolerance = loss_tolerance(case, sums)
     absolute = tolerance * t * (t + _depth(v.logits) + (_depth(v.soft) if t != 1 else 0))
-    rows = max(1, int((v.labels != options.get("ignore_index", -100)).sum()))
-    reduction = options.get("reduction", "mean")
+    if options.get("reduction") == "sum":
+        absolute *= max(1, len(v.labels))
     for name in ("loss", "ce", "kl"):
         got = getattr(parts, name)
         assert got.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-        bound = absolute * (rows if reduction == "sum" else 1)
-        assert_near(got, getattr(want, name), tolerance, bound, f"{what} {name}")
+        assert_near(got, getattr(want, name), tolerance, absolute, f"{what} {name}")
     assert torch.equal(parts.correct.cpu(), want.correct), f"{what} correct"
-    weights = options.get("ce_weight", 1.0) + t * options.get("soft_weight", 1.0)
-    bound = GRAD_ABSOLUTE[dtype] * weights / (rows if reduction == "mean" else 1)
-    if dtype == torch.float16:
-        bound += FLOAT16_HALF_SPACING
-    relative = max(GRAD_TOLERANCE[dtype], tolerance)
-    assert grad.dtype == dtype
-    assert_near(grad, want.grad, relative, bound, f"{what} gradient")
+    weights = options | {"soft_weight": t * options.get("soft_weight", 1.0)}
+    assert_gradient_near(case, grad, want.grad, what, grad_out=grad_out, sums=sums, **weights)
 
 
 def _depth(logits: Tensor) -> float:

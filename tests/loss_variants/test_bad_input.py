@@ -31,32 +31,36 @@ def at(value, i=1, j=2):
 
 NOT_POSITIVE = "must be a finite number above 0"
 BAD = {
-    "targets: none": (lambda: soft_target_loss(X, Y, None), "soft_targets are None; pass"),
-    "targets: list": (lambda: soft_target_loss(X, Y, [[1.0]]), "soft_targets are a list; pass"),
+    "targets: none": (lambda: soft_target_loss(X, Y, None), "soft_targets is None; pass"),
+    "targets: list": (lambda: soft_target_loss(X, Y, [[1.0]]), "soft_targets is a list; pass"),
     "targets: shape": (
         lambda: soft_target_loss(X, Y, T[:3]),
-        r"soft_targets have shape \(3, 3\); they must be \[N, C\] = \[4, 3\]",
+        r"soft_targets has shape \(3, 3\); it must be \[N, C\] = \[4, 3\]",
     ),
     "targets: dtype": (
         lambda: soft_target_loss(X, Y, T.half()),
-        "soft_targets have dtype torch.float16; use float32 or that of the logits",
+        "soft_targets has dtype torch.float16; use float32 or that of the logits",
     ),
     "targets: grad": (
         lambda: soft_target_loss(X, Y, T.clone().requires_grad_()),
-        r"no gradient flows to them; pass soft_targets.detach\(\)",
+        r"no gradient flows to it; pass soft_targets.detach\(\)",
     ),
     "targets: negative": (lambda: checked(at(-0.1)), r"soft_targets\[1, 2\] = -0.1.*0 or more"),
     "targets: NaN": (lambda: checked(at(torch.nan)), r"soft_targets\[1, 2\] = nan"),
     "targets: sum": (lambda: checked(T * 2), "row 0 of soft_targets sums to 2; .* softmax"),
-    "targets: shape, checked": (lambda: checked(T[:3]), "soft_targets have shape"),
-    "teacher: none": (lambda: distillation_loss(X, Y, None), "teacher_logits are None; pass"),
+    "targets: shape, checked": (lambda: checked(T[:3]), "soft_targets has shape"),
+    "teacher: none": (lambda: distillation_loss(X, Y, None), "teacher_logits is None; pass"),
     "teacher: shape": (
         lambda: distillation_loss(X, Y, X[:, :2]),
-        r"teacher_logits have shape \(4, 2\); they must be \[N, C\] = \[4, 3\]",
+        r"teacher_logits has shape \(4, 2\); it must be \[N, C\] = \[4, 3\]",
     ),
     "teacher: dtype": (
         lambda: distillation_loss(X, Y, X.double()),
-        "teacher_logits have dtype torch.float64; use float32",
+        "teacher_logits has dtype torch.float64; use float32",
+    ),
+    "teacher: device": (
+        lambda: distillation_loss(X, Y, X.to("meta")),
+        r"teacher_logits is on meta, the logits on cpu; use teacher_logits.to\('cpu'\)",
     ),
     "temperature: 0": (lambda: distillation_loss(X, Y, X, temperature=0), NOT_POSITIVE),
     "temperature: negative": (lambda: distillation_loss(X, Y, X, temperature=-1.0), NOT_POSITIVE),

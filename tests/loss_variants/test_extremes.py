@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ffdwv_fast import distillation_loss, soft_target_loss
-from tests.loss.cases import assert_identical
+from tests.loss.cases import assert_identical, assert_near
 from tests.loss_variants.cases import (
     KINDS,
     WITH_TENSOR,
@@ -55,7 +55,9 @@ def test_a_sure_net_keeps_the_digits_of_its_gradient(kind, c, device):
     options = {} if kind == "smoothing" else dict(soft_weight=0.0)
     v = v._replace(smoothing=0.0)
     _, grad = autograd_of(v, **options)
-    torch.testing.assert_close(grad.double().cpu(), expected(v, **options).grad, rtol=1e-6, atol=0)
+    # The sum of a row, 1 + 1e-4, loses 2^-24 at each step where it is kept in float32, as on a GPU.
+    absolute = 0 if device == "cpu" else 2**-21
+    assert_near(grad, expected(v, **options).grad, 1e-6, absolute)
 
 
 @pytest.mark.parametrize("c", [10, 100])

@@ -15,7 +15,7 @@ from ffdwv_fast import (
     soft_target_loss,
 )
 from ffdwv_fast.loss.arguments import SOFT_KINDS, uniform_matrix
-from tests.loss.cases import Case, make_case, op_arguments
+from tests.loss.cases import Case, assert_identical, make_case, op_arguments
 from tests.loss_variants.cases import (
     KINDS,
     WITH_TENSOR,
@@ -134,11 +134,31 @@ def test_what_watches_calls_is_shown_them(device):
     assert "ffdwv_fast.ffdwv_loss.default" in seen
 
 
-def test_lazily_negated_logits_count_as_what_they_are(device):
+@pytest.mark.parametrize("which", ["logits", "labels", "similarity"])
+def test_what_is_lazily_negated_counts_as_what_it_is(which, device):
     case = make_case(4, 10, device=device)
-    lazy = torch._neg_view(-case.logits)
+    lazy = torch._neg_view(-getattr(case, which))
     assert lazy.is_neg()
-    assert ffdwv_loss(lazy, case.labels, case.similarity) == ffdwv_loss(*case)
+    assert ffdwv_loss(*case._replace(**{which: lazy})) == ffdwv_loss(*case)
+
+
+@pytest.mark.parametrize("which", ["logits", "labels", "teacher"])
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_zero_tensors_count_as_the_zeros_they_are(which, requires_grad, device):
+    # Forward-mode AD makes them: no memory lies behind them.
+    v = make_variant("teacher_logits", 4, 10, device=device)
+    arguments = {"logits": v.logits, "labels": v.labels, "teacher": v.soft}
+    like = arguments[which]
+    results = []
+    for zeros in (
+        torch._efficientzerotensor(like.shape, dtype=like.dtype, device=device),
+        torch.zeros_like(like),
+    ):
+        logits, labels, teacher = (arguments | {which: zeros}).values()
+        logits.requires_grad_(requires_grad)
+        results.append(distillation_loss(logits, labels, teacher).detach())
+        results.append(loss_and_grad(logits, labels, teacher_logits=teacher)[1])
+    assert_identical(results[:2], results[2:])
 
 
 MEMORY = """
