@@ -12,7 +12,7 @@ import torch
 
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.command import ArgumentParser, run_command
-from ffdwv_fast.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES, DIGITS_CLASSES
+from ffdwv_fast.data.class_names import CLASS_NAMES
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.semantics.arguments import (
     SimilarityResult,
@@ -21,7 +21,6 @@ from ffdwv_fast.semantics.arguments import (
 )
 from ffdwv_fast.semantics.heatmap import draw_heatmap
 
-DATASETS = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES, "digits": DIGITS_CLASSES}
 MOST_CLASSES_PRINTED = 20
 PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 SAVE_SUFFIXES = (".npz", ".csv")
@@ -47,7 +46,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="python -m ffdwv_fast.similarity", description=__doc__)
     parser.add_argument(
         "--dataset",
-        choices=DATASETS,
+        choices=CLASS_NAMES,
         help="whose class names; cifar10 where neither this nor --classes is given",
     )
     parser.add_argument(
@@ -63,14 +62,14 @@ def _parser() -> ArgumentParser:
 
 def _class_names(args: Namespace) -> tuple[str, ...]:
     if args.classes is None:
-        return DATASETS[args.dataset or "cifar10"]
+        return CLASS_NAMES[args.dataset or "cifar10"]
     names = tuple(name.strip() for name in args.classes.split(","))
     if args.dataset is not None:
-        unknown = [name for name in names if name not in DATASETS[args.dataset]]
+        unknown = [name for name in names if name not in CLASS_NAMES[args.dataset]]
         if unknown:
             raise InputError(
                 f"--classes: {', '.join(map(repr, unknown))} not among the classes of "
-                f"{args.dataset}: {', '.join(DATASETS[args.dataset])}; leave --dataset out for "
+                f"{args.dataset}: {', '.join(CLASS_NAMES[args.dataset])}; leave --dataset out for "
                 f"any names"
             )
     return names

@@ -1,6 +1,7 @@
 """python -m ffdwv_fast.train: train a network with word-vector soft labels, or without."""
 
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,21 +14,24 @@ from ffdwv_fast.command import (
     positive_int,
     run_command,
 )
+from ffdwv_fast.data.class_names import CLASS_NAMES
 from ffdwv_fast.data.dali_loader import dali_available
-from ffdwv_fast.data.dataset import Dataset
+from ffdwv_fast.data.image_op import why_not_on
 from ffdwv_fast.data.loader import LOADERS
 from ffdwv_fast.data.registry import DATASETS, load_dataset, resolve_dataset
 from ffdwv_fast.devices import resolve_device
 from ffdwv_fast.engine.config import TrainConfig
-from ffdwv_fast.engine.precision import AMP_DTYPES, Precision
+from ffdwv_fast.engine.precision import AMP_DTYPES, AUTO, Precision, chosen_amp
 from ffdwv_fast.engine.recipes import RECIPES
 from ffdwv_fast.engine.run import run
 from ffdwv_fast.engine.run_folder import check_free, default_path
+from ffdwv_fast.engine.schedule import SOFT_WEIGHT_SCHEDULES
 from ffdwv_fast.engine.seeds import run_seeds
 from ffdwv_fast.engine.speedups import SPEEDUPS, Speedups
 from ffdwv_fast.engine.step_graph import graph_wanted
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.methods import METHODS
+from ffdwv_fast.methods.kd import DEFAULT_TEMPERATURE
 from ffdwv_fast.models import MODELS
 from ffdwv_fast.models.resnet import SHORTCUTS
 from ffdwv_fast.semantics.arguments import (
@@ -35,6 +39,7 @@ from ffdwv_fast.semantics.arguments import (
     add_similarity_arguments,
     similarity_from_arguments,
 )
+from ffdwv_fast.semantics.similarity_matrix import AUTO_PREFIX, parse_temperature
 
 
 def parser() -> ArgumentParser:
@@ -46,8 +51,23 @@ def parser() -> ArgumentParser:
         type=non_negative_float,
         default=1.0,
         metavar="LAMBDA",
-        help="weight of the KL term",
+        help="weight of the soft-target term",
     )
+    p.add_argument(
+        "--soft-weight-schedule",
+        choices=SOFT_WEIGHT_SCHEDULES,
+        default="constant",
+        help="how that weight changes from epoch to epoch; linear and cosine end at 0, and on a "
+        "GPU go without a CUDA graph",
+    )
+    p.add_argument(
+        "--loss-scale",
+        type=positive_float,
+        default=1.0,
+        metavar="A",
+        help="multiplies the whole loss; 0.5 undoes the doubling of the paper's",
+    )
+    _add_teacher_arguments(p)
     data = p.add_argument_group("data")
     data.add_argument(
         "--dataset",
@@ -69,9 +89,17 @@ def parser() -> ArgumentParser:
         help="use N training images, the same for every seed (default: all)",
     )
     data.add_argument(
+        "--validation",
+        type=positive_int,
+        metavar="N",
+        help="hold N of the training images out, drawn by the seed, and evaluate on them, to make "
+        "choices on; such a run does not look at the test set",
+    )
+    data.add_argument(
         "--loader",
         choices=LOADERS,
-        help="who feeds the images (default: dali where it is installed)",
+        help="who feeds the images (default: dali where it is installed, else gpu, which keeps "
+        "them on the device and on a CPU runs there; torch where the native library is missing)",
     )
     data.add_argument(
         "--workers",
@@ -137,15 +165,39 @@ def parser() -> ArgumentParser:
     return p
 
 
+def _add_teacher_arguments(p: ArgumentParser) -> None:
+    teacher = p.add_argument_group(
+        "teacher, of --method kd", f"its --temperature is {DEFAULT_TEMPERATURE:g} unless given"
+    )
+    teacher.add_argument(
+        "--teacher-model", choices=MODELS, help=f"its network ({_recipe_help('teacher_model')})"
+    )
+    teacher.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="its weights, a run's model.safetensors (default: trained by the student's recipe, "
+        "once for all runs that need the same)",
+    )
+    teacher.add_argument(
+        "--teacher-dir",
+        type=Path,
+        default=Path(TrainConfig.teacher_dir),
+        metavar="DIR",
+        help="where teachers that have been trained are kept",
+    )
+
+
 def _add_speed_arguments(p: ArgumentParser) -> None:
     speed = p.add_argument_group("speed", "docs/speed.md says what each does")
     speed.add_argument(
         "--amp",
         nargs="?",
-        const="bf16",
+        const=AUTO,
         default="off",
-        choices=AMP_DTYPES,
-        help="mixed precision; --amp alone means bf16",
+        choices=[AUTO, *AMP_DTYPES],
+        help="mixed precision; --amp alone means auto: bf16, but off on a CPU without instructions "
+        "for it, which would be slower",
     )
     speed.add_argument(
         "--cuda-graph",
@@ -188,11 +240,11 @@ def main(argv: list[str] | None = None) -> None:
     dataset = load_dataset(name, args.data_dir)
     if args.train_limit is not None:
         dataset = dataset.limit_train(args.train_limit)
-    similarity = None
-    if METHODS[args.method].needs_similarity:
-        similarity = similarity_from_arguments(args, dataset.class_names)
-    config = _config(args, dataset, similarity, device)
-    matrix = None if similarity is None else similarity.matrix
+    similarity = _similarity(args, dataset.class_names)
+    config = _config(args, dataset.name, similarity, device)
+    if args.amp == AUTO and config.amp == "off":
+        print("--amp: off, since this CPU would emulate bf16; --amp bf16 forces it", flush=True)
+    matrix = similarity.matrix
     out = args.out or default_path(config, args.seeds or [args.seed])
     if args.seeds is None:
         print(_conclusion(run(config, dataset, matrix, out), out))
@@ -200,50 +252,141 @@ def main(argv: list[str] | None = None) -> None:
         print(_conclusion_over_seeds(run_seeds(config, args.seeds, dataset, matrix, out), out))
 
 
+def configuration(argv: list[str]) -> TrainConfig:
+    """What `main` would run, without loading images or training a teacher.
+
+    Raises:
+        InputError: as `main`, of what is wrong with the options themselves.
+    """
+    args = parser().parse_args(argv)
+    device = resolve_device(args.device, option="--device")
+    _refuse_what_cannot_be(args, device)
+    name, _ = resolve_dataset(args.dataset, args.data_dir)
+    return _config(args, name, _similarity(args, CLASS_NAMES[name]), device)
+
+
+def _similarity(args: Namespace, class_names: Sequence[str]) -> SimilarityResult:
+    """S for the methods that need it, and for all to compare their confusions with."""
+    if METHODS[args.method].needs_teacher:  # whose temperature is not S's
+        args = Namespace(**{**vars(args), "temperature": None})
+    return similarity_from_arguments(args, class_names)
+
+
 def _refuse_what_cannot_be(args: Namespace, device: torch.device) -> None:
-    Precision(args.amp, device)
-    graph_wanted(args.cuda_graph, device, Speedups.without(args.without).fused_optimizer)
+    Precision(chosen_amp(args.amp, device), device)
+    _graph_wanted(args, device)
+    _refuse_options_of_other_methods(args)
     if args.workers and args.loader != "torch":
         raise InputError(f"--workers {args.workers} is for --loader torch; name both or neither")
+
+
+def _graph_wanted(args: Namespace, device: torch.device) -> bool:
+    fused_optimizer = Speedups.without(args.without).fused_optimizer
+    fixed_loss = args.soft_weight_schedule == "constant"
+    return graph_wanted(args.cuda_graph, device, fused_optimizer, fixed_loss)
+
+
+def _refuse_options_of_other_methods(args: Namespace) -> None:
+    method = METHODS[args.method]
+    if args.soft_weight_schedule != "constant" and not method.uses_soft_weight:
+        raise InputError(
+            f"--soft-weight-schedule {args.soft_weight_schedule}: {args.method} has no soft-target "
+            "term to weigh; leave it out"
+        )
+    if method.needs_teacher:
+        _teacher_temperature(args.temperature)
+    for option, value in (("--teacher", args.teacher), ("--teacher-model", args.teacher_model)):
+        if value is not None and not method.needs_teacher:
+            raise InputError(f"{option} {value}: {args.method} has no teacher; use --method kd")
+    if args.teacher is not None and not args.teacher.is_file():
+        raise InputError(
+            f"--teacher {args.teacher}: there is no such file; give a run's model.safetensors, or "
+            "leave it out to have a teacher trained"
+        )
+
+
+def _teacher_temperature(asked: str | None) -> float:
+    if asked is None:
+        return DEFAULT_TEMPERATURE
+    if asked.startswith(AUTO_PREFIX):
+        raise InputError(
+            f"--temperature {asked}: a mean diagonal is S's; with a teacher give a number above 0"
+        )
+    temperature, _ = parse_temperature(asked, class_count=2)
+    return temperature
 
 
 def _conclusion(summary: dict[str, object], out: Path) -> str:
     shares = [f"{name} {share:.0f} %" for name, share in summary["time_shares"].items()]
     return (
-        f"test error {summary['test_error']:.2f} % after {summary['epochs']} epochs, "
+        f"{_errors_of(summary, '{:.2f} %'.format)} after {summary['epochs']} epochs, "
         f"{summary['seconds']:.0f} s ({', '.join(shares)}), "
         f"{summary['images_per_second']:,.0f} images/s; see {out / 'curves.png'}"
+        f"\n{_final_metrics_of(summary)}"
     )
+
+
+def _final_metrics_of(summary: dict[str, object]) -> str:
+    """The metrics beside the error and the costs, of a run or as means over seeds."""
+    images = "validation" if "validation_error" in summary else "test"
+    texts = {
+        "nll": "NLL {:.3f}",
+        "ece": "ECE {:.2f} %",
+        "top5_error": "top-5 error {:.2f} %",
+        "errors_in_superclass": "{:.1f} % of the errors inside the superclass",
+        "confusion_correlation": "rank correlation of confusions and S {:.2f}",
+    }
+    parts = []
+    for name, text in texts.items():
+        value = summary.get(f"{images}_{name}")
+        if value is not None:
+            parts.append(text.format(value["mean"] if isinstance(value, dict) else value))
+    costs = (summary[name] / 1e8 for name in ("train_flops", "test_flops"))
+    parts.append("TrCost {:.3g}, TeCost {:.3g} (1e8 FLOPs an image)".format(*costs))
+    return ", ".join(parts)
 
 
 def _conclusion_over_seeds(summary: dict[str, object], out: Path) -> str:
-    error = summary["test_error"]
-    spread = "" if error["sd"] is None else f" +- {error['sd']:.2f}"
+    def text(error: dict[str, float | int | None]) -> str:
+        spread = "" if error["sd"] is None else f" +- {error['sd']:.2f}"
+        return f"{error['mean']:.2f}{spread} %"
+
     return (
-        f"test error {error['mean']:.2f}{spread} % (mean and standard deviation of {error['n']} "
+        f"{_errors_of(summary, text)} (mean and standard deviation of {len(summary['seeds'])} "
         f"seeds) after {summary['epochs']} epochs, {summary['seconds']:.0f} s; see {out}"
+        f"\n{_final_metrics_of(summary)}"
     )
 
 
-def _loader_name(asked: str | None) -> str:
+def _errors_of(summary: dict[str, object], text: Callable[..., str]) -> str:
+    peer = f" (its peer's {text(summary['peer_error'])})" if "peer_error" in summary else ""
+    if "validation_error" in summary:
+        return f"validation error {text(summary['validation_error'])}{peer}"
+    return f"test error {text(summary['test_error'])}{peer}"
+
+
+def _loader_name(asked: str | None, device: torch.device) -> str:
     if asked is not None:
         return asked
     if dali_available():
         return "dali"
-    print("loader: torch, as DALI is not installed; the faster one: pip install 'ffdwv_fast[dali]'")
-    return "torch"
+    reason = why_not_on(device)
+    name = "gpu" if reason is None else "torch"
+    gpu = "" if reason is None else f", nor the gpu loader: {reason}"
+    print(f"loader: {name}, as DALI is not installed (pip install 'ffdwv_fast[dali]'){gpu}")
+    return name
 
 
 def _config(
-    args: Namespace, dataset: Dataset, similarity: SimilarityResult | None, device: torch.device
+    args: Namespace, dataset: str, similarity: SimilarityResult, device: torch.device
 ) -> TrainConfig:
     def chosen(name: str):
         asked = getattr(args, name)
-        return getattr(RECIPES[dataset.name], name) if asked is None else asked
+        return getattr(RECIPES[dataset], name) if asked is None else asked
 
     return TrainConfig(
         method=args.method,
-        dataset=dataset.name,
+        dataset=dataset,
         data_dir=str(args.data_dir),
         train_limit=args.train_limit,
         model=chosen("model"),
@@ -252,19 +395,17 @@ def _config(
         batch_size=chosen("batch_size"),
         lr=chosen("lr"),
         weight_decay=chosen("weight_decay"),
-        amp=args.amp,
+        amp=chosen_amp(args.amp, device),
         compile=args.compile,
-        cuda_graph=graph_wanted(
-            args.cuda_graph, device, Speedups.without(args.without).fused_optimizer
-        ),
+        cuda_graph=_graph_wanted(args, device),
         without=tuple(args.without),
-        loader=_loader_name(args.loader),
+        loader=_loader_name(args.loader, device),
         workers=args.workers,
         device=str(device),
         seed=args.seed,
         soft_weight=args.soft_weight,
         similarity=None
-        if similarity is None
+        if not METHODS[args.method].needs_similarity
         else {
             "source": similarity.source,
             "aliases": args.alias,
@@ -272,6 +413,17 @@ def _config(
             "temperature": similarity.temperature,
             "mean_diagonal": float(similarity.matrix.diagonal().mean()),
         },
+        soft_weight_schedule=args.soft_weight_schedule,
+        loss_scale=args.loss_scale,
+        validation=args.validation,
+        teacher=None
+        if not METHODS[args.method].needs_teacher
+        else {
+            "model": chosen("teacher_model"),
+            "file": None if args.teacher is None else str(args.teacher),
+            "temperature": _teacher_temperature(args.temperature),
+        },
+        teacher_dir=str(args.teacher_dir),
     )
 
 

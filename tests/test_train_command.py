@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from ffdwv_fast import resnet8
 from ffdwv_fast.command import run_command
 from ffdwv_fast.data.digits import load_digits
+from ffdwv_fast.data.image_op import why_not_on
 from ffdwv_fast.data.loader import make_loader
 from ffdwv_fast.engine import trainer
 from ffdwv_fast.engine.metrics import EpochMetrics
@@ -20,7 +21,7 @@ from ffdwv_fast.train import main
 TINY = ("--dataset", "digits", "--model", "resnet8", "--epochs", "2", "--train-limit", "200")
 EPOCH_KEYS = [
     *("epoch", "lr", "train_loss", "train_ce", "train_kl", "train_error", "test_error"),
-    "images_per_second",
+    *("images_per_second", "validation_error", "peer_error"),
 ]
 
 
@@ -118,9 +119,14 @@ def test_methods_start_from_the_same_weights_and_differ(tmp_path):
     assert cross_entropies[0] == pytest.approx(cross_entropies[1], rel=1e-4)
 
 
-def test_amp_alone_means_bfloat16(tmp_path):
-    run = train(tmp_path / "run", "--loader", "torch", "--amp")
-    assert run["config"]["amp"] == "bf16"
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_amp_alone_means_bfloat16_where_the_processor_has_it(
+    tmp_path, monkeypatch, capsys, has_bf16
+):
+    monkeypatch.setattr("ffdwv_fast.engine.precision.computes_in_bf16", lambda _device: has_bf16)
+    run = train(tmp_path / "run", "--loader", "torch", "--amp", "--device", "cpu")
+    assert run["config"]["amp"] == ("bf16" if has_bf16 else "off")
+    assert ("this CPU would emulate bf16" in capsys.readouterr().out) is not has_bf16
     assert all(math.isfinite(line["train_loss"]) for line in run["metrics"])
 
 
@@ -136,11 +142,11 @@ def test_dali_and_torch_train_alike(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [("--workers", "1"), ("--without", "direct-gradient,weight-copies", "--amp")],
+    [("--workers", "1"), ("--without", "direct-gradient,weight-copies", "--amp", "bf16")],
     ids=lambda options: options[0],
 )
 def test_options_that_change_speed_alone(tmp_path, options):
-    amp = [option for option in options if option == "--amp"]
+    amp = options[options.index("--amp") :] if "--amp" in options else ()
     plain = train(tmp_path / "a", "--loader", "torch", *amp)
     other = train(tmp_path / "b", "--loader", "torch", *options)
     assert without_rates(plain["metrics"]) == without_rates(other["metrics"])
@@ -187,8 +193,8 @@ def test_the_end_says_where_the_time_went(tmp_path, capsys):
     subjects = ["preparation", "data", "step", "evaluation", "other"]
     assert list(run["summary"]["time_shares"]) == subjects
     assert sum(run["summary"]["time_shares"].values()) == pytest.approx(100)
-    line = capsys.readouterr().out.splitlines()[-1]
-    assert all(f"{name} " in line for name in subjects)
+    printed = capsys.readouterr().out.splitlines()
+    assert any(all(f"{name} " in line for name in subjects) for line in printed)
 
 
 @pytest.mark.parametrize("method", ["ffdwv", "vanilla"])
@@ -281,8 +287,18 @@ def test_dali_that_is_not_installed(capsys, monkeypatch, tmp_path):
     line = refused(capsys, "--loader", "dali", "--out", str(tmp_path / "a"))
     assert "pip install nvidia-dali-cuda130" in line
     run = train(tmp_path / "b", "--epochs", "1")
+    reason = why_not_on(torch.device("cpu"))
+    loader = "gpu" if reason is None else "torch"
+    assert run["config"]["loader"] == loader
+    assert f"loader: {loader}, as DALI is not installed" in capsys.readouterr().out
+
+
+def test_without_dali_and_native_library_the_loader_is_torch(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "nvidia.dali", None)
+    monkeypatch.setattr("ffdwv_fast.train.why_not_on", lambda device: f"not built for {device}")
+    run = train(tmp_path / "run", "--epochs", "1")
     assert run["config"]["loader"] == "torch"
-    assert "loader: torch, as DALI is not installed" in capsys.readouterr().out
+    assert "nor the gpu loader: not built for cpu" in capsys.readouterr().out
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(capsys, monkeypatch, tmp_path):

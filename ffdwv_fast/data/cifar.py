@@ -13,7 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ffdwv_fast.data import download
-from ffdwv_fast.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES
+from ffdwv_fast.data.class_names import (
+    CIFAR10_CLASSES,
+    CIFAR100_CLASSES,
+    CIFAR100_SUPERCLASSES,
+)
 from ffdwv_fast.data.dataset import Dataset, ImageSet
 from ffdwv_fast.errors import InputError
 
@@ -33,6 +37,7 @@ class CifarFiles:
         label_limits: how many values each label byte of a record can have; the last is the class.
         names_file: the text file with one class name a line.
         class_names: what that file says.
+        superclasses: the names of each superclass's classes, in the order of its label byte.
         mean: of the training images, per channel, in units of pixel / 255.
         std: likewise.
         url: the archive's address.
@@ -46,6 +51,7 @@ class CifarFiles:
     label_limits: tuple[int, ...]
     names_file: str
     class_names: tuple[str, ...]
+    superclasses: dict[str, tuple[str, ...]] | None
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     url: str
@@ -61,6 +67,14 @@ class CifarFiles:
         """The archive's file name."""
         return self.url.rsplit("/", 1)[1]
 
+    @property
+    def superclass_of(self) -> tuple[int, ...] | None:
+        """The superclass of each class, or None."""
+        if self.superclasses is None:
+            return None
+        number = {name: i for i, names in enumerate(self.superclasses.values()) for name in names}
+        return tuple(number[name] for name in self.class_names)
+
 
 CIFAR10_TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 
@@ -73,6 +87,7 @@ CIFAR: dict[str, CifarFiles] = {
         label_limits=(10,),
         names_file="batches.meta.txt",
         class_names=CIFAR10_CLASSES,
+        superclasses=None,
         mean=(0.49140, 0.48216, 0.44653),
         std=(0.24703, 0.24349, 0.26159),
         url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -86,6 +101,7 @@ CIFAR: dict[str, CifarFiles] = {
         label_limits=(20, 100),
         names_file="fine_label_names.txt",
         class_names=CIFAR100_CLASSES,
+        superclasses=CIFAR100_SUPERCLASSES,
         mean=(0.50708, 0.48655, 0.44092),
         std=(0.26733, 0.25644, 0.27615),
         url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
@@ -167,6 +183,7 @@ def read_cifar(name: str, folder: Path) -> Dataset:
         std=files.std,
         padding=4,
         flip=True,
+        superclasses=files.superclass_of,
     )
 
 

@@ -49,6 +49,7 @@ class Dataset:
         std: one number per channel, in units of pixel / 255, over the training images.
         padding: black pixels added on every side before a random crop.
         flip: whether a mirrored image still shows its class.
+        superclasses: the superclass of each class; None for data sets without.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Dataset:
     std: tuple[float, ...]
     padding: int
     flip: bool
+    superclasses: tuple[int, ...] | None = None
 
     def __post_init__(self):
         for part in (self.train, self.test):
@@ -106,4 +108,42 @@ class Dataset:
             members = np.flatnonzero(labels == label)
             ranks[members] = (np.arange(len(members)) + 0.5) / len(members)
         chosen = np.sort(np.argsort(ranks, kind="stable")[:n])
-        return replace(self, train=ImageSet(self.train.images[chosen], labels[chosen]))
+        return replace(self, train=_chosen(self.train, chosen))
+
+    def hold_out(self, n: int, seed: int) -> "Dataset":
+        """The same data set with n of its training images in place of the test images.
+
+        For choices that must not be made on the test set, which the result does not hold. Each
+        class gives in proportion to its size, the images being drawn by the seed; what is left
+        over by rounding down goes to the classes with the largest remainders (ties: the lower
+        label). The images keep their order.
+
+        Args:
+            n: how many training images to hold out, 1 to N - 1.
+            seed: of the draw, 0 or more.
+
+        Raises:
+            InputError: n is not in that range.
+        """
+        labels = self.train.labels
+        if not 1 <= n < len(labels):
+            raise InputError(
+                f"{n} validation images: expected 1 to {len(labels) - 1}, as one at least of the "
+                f"{len(labels)} training images of {self.name} must be left to train on"
+            )
+        counts = np.bincount(labels, minlength=self.num_classes)
+        quotas, remainders = np.divmod(n * counts, len(labels))
+        quotas[np.argsort(-remainders, kind="stable")[: n - quotas.sum()]] += 1
+        generator = np.random.default_rng(seed)
+        held_out = np.zeros(len(labels), dtype=bool)
+        for label, quota in enumerate(quotas):
+            members = generator.permutation(np.flatnonzero(labels == label))
+            held_out[members[:quota]] = True
+        return replace(
+            self, train=_chosen(self.train, ~held_out), test=_chosen(self.train, held_out)
+        )
+
+
+def _chosen(images: ImageSet, which: np.ndarray) -> ImageSet:
+    """Some of the images, by index or mask."""
+    return ImageSet(images.images[which], images.labels[which])

@@ -177,6 +177,7 @@ def make_loader(
     augment: bool,
     shuffle: bool | None = None,
     half: bool = False,
+    workers: int = 0,
 ) -> Loader:
     """Make a loader; all kinds yield the same batches.
 
@@ -190,13 +191,20 @@ def make_loader(
         augment: random crops and flips; otherwise every image whole.
         shuffle: random order; None means the same as ``augment``.
         half: float16 images instead of float32.
+        workers: processes that prepare batches for the torch loader, 0 or more; 0: the caller's
+            own. The other loaders have none.
 
     Raises:
         InputError: an unknown kind, a loader whose library is missing, a device that this
-            machine lacks, a batch size below 1, or a seed out of range.
+            machine lacks, a batch size below 1, a seed out of range, or workers for a loader
+            that has none.
     """
     if kind not in LOADERS:
         raise InputError(f"loader {kind!r}: expected one of {', '.join(LOADERS)}")
+    if workers < 0:
+        raise InputError(f"workers {workers}: expected 0 or more")
+    if workers and kind != "torch":
+        raise InputError(f"workers {workers}: the {kind} loader has none; use 0, or loader torch")
     return LOADERS[kind](
         images,
         dataset,
@@ -206,4 +214,5 @@ def make_loader(
         augment=augment,
         shuffle=shuffle,
         half=half,
+        **({"workers": workers} if workers else {}),
     )

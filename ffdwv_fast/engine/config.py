@@ -26,9 +26,16 @@ class TrainConfig:
         workers: processes that prepare batches for the torch loader; 0: the trainer's own.
         device: as torch names it.
         seed: of the initial weights, the order and the augmentation.
-        soft_weight: weight of the soft-target term.
+        soft_weight: weight of the soft-target term in the first epoch.
         similarity: what S was made from (source, metric, temperature, mean diagonal, aliases); None
             for methods without.
+        soft_weight_schedule: a name in SOFT_WEIGHT_SCHEDULES.
+        loss_scale: multiplies the whole loss.
+        validation: how many of the training images are held out and evaluated on instead of the
+            test set; None for none.
+        teacher: its network (model), its weights (file; None: trained, see engine/teacher.py) and
+            the temperature; None for methods without.
+        teacher_dir: folder of the teachers that are trained.
     """
 
     method: str
@@ -51,3 +58,8 @@ class TrainConfig:
     seed: int
     soft_weight: float
     similarity: dict[str, object] | None
+    soft_weight_schedule: str = "constant"
+    loss_scale: float = 1.0
+    validation: int | None = None
+    teacher: dict[str, object] | None = None
+    teacher_dir: str = "runs/teachers"

@@ -5,6 +5,23 @@ import torch
 from ffdwv_fast.errors import InputError
 
 AMP_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTO = "auto"  # bf16 where the device computes in it
+
+
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16; a CPU without them emulates it, slowly."""
+    if device.type != "cpu":
+        return True
+    if torch.cpu._is_avx2_supported():  # x86, where the other question is about emulation too
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def chosen_amp(amp: str, device: torch.device) -> str:
+    """A name in AMP_DTYPES for what was asked for, AUTO among it."""
+    if amp != AUTO:
+        return amp
+    return "bf16" if computes_in_bf16(device) else "off"
 
 
 class Precision:

@@ -4,25 +4,32 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ffdwv_fast.data.dataset import Dataset
-from ffdwv_fast.data.loader import LOADERS, Loader
+from ffdwv_fast.data.loader import Loader, make_loader
 from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.engine.costs import costs
 from ffdwv_fast.engine.environment import hardware, versions
+from ffdwv_fast.engine.evaluate import predictions
+from ffdwv_fast.engine.final_metrics import final_metrics
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.progress import Progress
 from ffdwv_fast.engine.run_folder import RunFolder
+from ffdwv_fast.engine.schedule import soft_weights
 from ffdwv_fast.engine.speedups import Speedups
 from ffdwv_fast.engine.step import EagerStep
 from ffdwv_fast.engine.step_body import StepBody
 from ffdwv_fast.engine.step_graph import CudaGraphRecorder, GraphStep
+from ffdwv_fast.engine.teacher import load_teacher, teacher_weights
 from ffdwv_fast.engine.trainer import EpochRecord, Trainer
-from ffdwv_fast.methods import METHODS
+from ffdwv_fast.methods import METHODS, Method
 from ffdwv_fast.models import MODELS
+from ffdwv_fast.models.peers import Peers, members
 
 # Evaluation launches operator by operator: on a GPU, small batches would take longer than the
 # training steps of their epoch.
@@ -34,8 +41,10 @@ class Run:
 
     Args:
         config: what to do.
-        dataset: the data set of that name, already limited to `config.train_limit`.
-        similarity: S, [C, C] float32, for methods that need it.
+        dataset: the data set of that name, already limited to `config.train_limit`; the validation
+            images, if any, are taken from it here.
+        similarity: S, [C, C] float32, for methods that need it and to compare the confusions with;
+            None, for the others, leaves the comparison out.
         out: the folder; must be free.
         name: in the lines of its progress, where others go on at the same time.
 
@@ -52,17 +61,23 @@ class Run:
         name: str = "",
     ):
         self.config = config
+        self._dataset = dataset
+        self._similarity = similarity
+        self._final_metrics: dict[str, float | None] = {}
         self._device = torch.device(config.device)
         self.trainer = _trainer(config, dataset, similarity, self._device)
+        networks = members(self.trainer.model)
         self._folder = RunFolder(out, config)
-        self.parameters = sum(p.numel() for p in self.trainer.model.parameters())
+        self.parameters = sum(p.numel() for p in networks[0].parameters())
         self._records: list[EpochRecord] = []
         self._name = name
         self._start = time.perf_counter()
         self._seconds = 0.0
         print(
-            f"{config.method}: {config.model} ({self.parameters:,} parameters) on "
-            f"{config.dataset}, {len(dataset.train):,} training images, {config.loader} loader, "
+            f"{config.method}: {'two of ' if len(networks) > 1 else ''}{config.model} "
+            f"({self.parameters:,} parameters) on {config.dataset}, "
+            f"{self.trainer.train_loader.images_per_epoch:,} training images, "
+            f"{config.loader} loader, "
             f"{self._device}, amp {config.amp}; results in {out}",
             flush=True,
         )
@@ -79,7 +94,7 @@ class Run:
             trainer.total_epochs,
             trainer.train_loader.images_per_epoch,
             live=self._device.type == "cpu",
-            with_kl=trainer.method.needs_similarity,
+            with_kl=trainer.method.has_soft_term,
             name=self._name,
         )
         try:
@@ -89,6 +104,7 @@ class Run:
                     self._records.append(record)
                     progress.epoch(record)
                 yield None
+            self._measure()
         except KeyboardInterrupt:
             self._say_stopped()
             raise
@@ -110,10 +126,12 @@ class Run:
         """
         records = self._records
         summary = {
-            "test_error": records[-1].test_error,
+            **_errors(records[-1]),
+            **self._final_metrics,
             "train_error": records[-1].train_error,
             "epochs": len(records),
             "parameters": self.parameters,
+            **self._costs(),
             "images_per_second": _typical_rate(records),
             "seconds": self._seconds,
             "time_shares": self.trainer.stopwatch.shares(self._seconds),
@@ -123,6 +141,22 @@ class Run:
         }
         self._folder.finish(records, self.trainer.model, summary)
         return summary
+
+    def _measure(self) -> None:
+        """What is measured once, of the first network, while the loaders are open."""
+        trainer = self.trainer
+        with trainer.stopwatch.on("evaluation"):
+            logits, labels = predictions(
+                members(trainer.model)[0], trainer.test_loader, trainer.precision
+            )
+            metrics = final_metrics(logits, labels, self._dataset.superclasses, self._similarity)
+        self._final_metrics = {
+            f"{trainer.evaluated_on}_{name}": value for name, value in metrics._asdict().items()
+        }
+
+    def _costs(self) -> dict[str, int]:
+        trainer = self.trainer
+        return costs(trainer.model, trainer.method, self._dataset.image_shape)._asdict()
 
     def _say_stopped(self) -> None:
         print(
@@ -151,14 +185,12 @@ def _trainer(
     speedups = Speedups.without(config.without)
     precision = Precision(config.amp, device)
     torch.manual_seed(config.seed)
-    model = MODELS[config.model](
-        dataset.num_classes,
-        in_channels=dataset.image_shape[0],
-        shortcut=config.shortcut,
-        channels_last=speedups.channels_last,
-        skip_counters=speedups.skip_counters,
-    ).to(device)
-    method = METHODS[config.method](similarity, config.soft_weight).to(device)
+    model = _model(config, dataset, METHODS[config.method].networks).to(device)
+    # After the model: so methods of the same seed begin with the same weights.
+    method = _method(config, dataset, similarity).to(device)
+    weights = soft_weights(config.soft_weight, config.soft_weight_schedule, config.epochs)
+    if config.validation is not None:
+        dataset = dataset.hold_out(config.validation, config.seed)
     body = StepBody(model, method, precision, config.weight_decay, speedups, config.compile)
     return Trainer(
         model,
@@ -169,14 +201,60 @@ def _trainer(
         precision,
         epochs=config.epochs,
         lr=config.lr,
+        soft_weights=None if config.soft_weight_schedule == "constant" else weights,
+        evaluated_on="test" if config.validation is None else "validation",
     )
+
+
+def _model(config: TrainConfig, dataset: Dataset, networks: int) -> nn.Module:
+    """The network of a configuration on the CPU, or several of different initial weights."""
+    if networks > 1:
+        return Peers([_model(config, dataset, 1) for _ in range(networks)])
+    speedups = Speedups.without(config.without)
+    return MODELS[config.model](
+        dataset.num_classes,
+        in_channels=dataset.image_shape[0],
+        shortcut=config.shortcut,
+        channels_last=speedups.channels_last,
+        skip_counters=speedups.skip_counters,
+    )
+
+
+def _method(config: TrainConfig, dataset: Dataset, similarity: Tensor | None) -> Method:
+    """The method of a configuration, with the teacher it needs."""
+    taught = {}
+    method = METHODS[config.method]
+    if method.needs_teacher:
+
+        def train_teacher(teacher: TrainConfig, images: Dataset, _: None, out: Path) -> object:
+            return run(teacher, images, similarity, out)
+
+        weights = teacher_weights(config, dataset, train_teacher)
+        network = _model(replace(config, model=config.teacher["model"]), dataset, 1)
+        taught["teacher"] = load_teacher(network, weights)
+        taught["temperature"] = config.teacher["temperature"]
+    return method(
+        similarity if method.needs_similarity else None,
+        config.soft_weight,
+        loss_scale=config.loss_scale,
+        seed=config.seed,
+        **taught,
+    )
+
+
+def _errors(last: EpochRecord) -> dict[str, float]:
+    """The errors on the images evaluated on, under the name of these: no other is known."""
+    name, error = last.evaluated_error
+    peer = {} if last.peer_error is None else {"peer_error": last.peer_error}
+    return {f"{name}_error": error, **peer}
 
 
 def _loader(config: TrainConfig, dataset: Dataset, device: torch.device, train: bool) -> Loader:
     on_gpu, batch_size = device.type == "cuda", config.batch_size
     if on_gpu and not train:
         batch_size = max(batch_size, GPU_EVALUATION_BATCH)
-    return LOADERS[config.loader](
+    return make_loader(
+        config.loader,
         dataset.train if train else dataset.test,
         dataset,
         batch_size=batch_size,
@@ -184,7 +262,7 @@ def _loader(config: TrainConfig, dataset: Dataset, device: torch.device, train: 
         seed=config.seed,
         augment=train,
         half=on_gpu and config.amp != "off",
-        **({"workers": config.workers} if config.workers else {}),
+        workers=config.workers,
     )
 
 

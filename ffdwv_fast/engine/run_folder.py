@@ -13,10 +13,13 @@ from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.curves import draw_curves
 from ffdwv_fast.engine.trainer import EpochRecord
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.models.peers import members
 
 
 class RunFolder:
     """config.json, metrics.jsonl, summary.json, model.safetensors and curves.png of one run.
+
+    The second of two networks is peer.safetensors.
 
     Args:
         path: where; made if it is not there.
@@ -47,15 +50,20 @@ class RunFolder:
         self, records: Sequence[EpochRecord], model: nn.Module, summary: dict[str, object]
     ) -> None:
         """Write the weights, the picture and, last, the summary that marks the run as complete."""
-        from safetensors.torch import save
-
-        weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        with replaced_file(self.path / "model.safetensors") as file:
-            file.write(save(weights))
+        for name, network in zip(("model", "peer"), members(model), strict=False):
+            _save_weights(network, self.path / f"{name}.safetensors")
         c = self.config
         title = f"{c.method}, {c.model} on {c.dataset}, seed {c.seed}"
         draw_curves(records, title, self.path / "curves.png")
         write_json(self.path / "summary.json", summary)
+
+
+def _save_weights(network: nn.Module, path: Path) -> None:
+    from safetensors.torch import save
+
+    weights = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    with replaced_file(path) as file:
+        file.write(save(weights))
 
 
 def write_json(path: Path, content: dict[str, object]) -> None:

@@ -2,8 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,18 @@ from torch import Tensor
 
 from ffdwv_fast.data.dataset import Dataset
 from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.engine.final_metrics import FinalMetrics
 from ffdwv_fast.engine.run import Run, run
 from ffdwv_fast.engine.run_folder import check_free, write_json
+from ffdwv_fast.errors import InputError
 
-SUMMARISED = ("test_error", "train_error", "images_per_second")
+ERRORS = ("test_error", "validation_error", "peer_error", "train_error")
+SUMMARISED = (
+    *ERRORS,
+    *(f"{images}_{name}" for images in ("test", "validation") for name in FinalMetrics._fields),
+    "images_per_second",
+)
+SHARED = ("epochs", "parameters", "train_flops", "test_flops", "versions", "hardware")
 
 
 def run_seeds(
@@ -40,23 +48,25 @@ def run_seeds(
 
     Returns:
         The summary over the seeds, as summary.json holds it: mean, standard deviation (n - 1; None
-        for a single run) and n of the errors in percent and of each run's images/s.
+        for a single run) and n of the errors in percent, of the final metrics that every run has
+        and of each run's images/s.
 
     Raises:
-        InputError: as `Run`; a run that diverges ends all.
+        InputError: as `Run`; a run that diverges ends all, and its seed is named.
     """
     check_free(out)
     start = time.perf_counter()
     if torch.device(config.device).type == "cuda":
         summaries = _in_turns(config, seeds, dataset, similarity, out)
     else:
-        summaries = [
-            run(replace(config, seed=seed), dataset, similarity, out / f"seed{seed}")
-            for seed in seeds
-        ]
+        summaries = [_alone(config, seed, dataset, similarity, out) for seed in seeds]
     summary = {
-        **{name: statistics_of([s[name] for s in summaries]) for name in SUMMARISED},
-        **{name: summaries[0][name] for name in ("epochs", "parameters", "versions", "hardware")},
+        **{
+            name: statistics_of([s[name] for s in summaries])
+            for name in SUMMARISED
+            if all(s.get(name) is not None for s in summaries)
+        },
+        **{name: summaries[0][name] for name in SHARED},
         "seconds": time.perf_counter() - start,
         "seeds": list(seeds),
     }
@@ -68,6 +78,22 @@ def statistics_of(values: Sequence[float]) -> dict[str, float | int | None]:
     """Mean, standard deviation with n - 1 (None for one value) and n."""
     sd = statistics.stdev(values) if len(values) > 1 else None
     return {"mean": statistics.fmean(values), "sd": sd, "n": len(values)}
+
+
+@contextmanager
+def _named(seed: int) -> Iterator[None]:
+    """Whatever is refused within is refused for this seed."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"seed {seed}: {error}") from None
+
+
+def _alone(
+    config: TrainConfig, seed: int, dataset: Dataset, similarity: Tensor | None, out: Path
+) -> dict[str, object]:
+    with _named(seed):
+        return run(replace(config, seed=seed), dataset, similarity, out / f"seed{seed}")
 
 
 class _Turns:
@@ -82,7 +108,8 @@ class _Turns:
         out: Path,
     ):
         self._on_stream = _stream_of_its_own(torch.device(config.device))
-        with self._on_stream():
+        self._seed = seed
+        with self._on_stream(), _named(seed):
             self.run = Run(
                 replace(config, seed=seed), dataset, similarity, out / f"seed{seed}", f"seed {seed}"
             )
@@ -90,7 +117,7 @@ class _Turns:
 
     def take(self) -> bool:
         """Take a step; whether there was one left."""
-        with self._on_stream():
+        with self._on_stream(), _named(self._seed):
             return next(self._steps, self) is not self
 
     def finish(self) -> dict[str, object]:

@@ -23,8 +23,10 @@ class StepBody:
     a call can be recorded once and played again.
 
     Args:
-        model: the network, on its device; a state to go on from must have been loaded.
-        method: the loss, on the same device.
+        model: the network, on its device; a state to go on from must have been loaded. Several
+            networks are `Peers`: one optimizer over all does what one for each would.
+        method: the loss, on the same device; it may bring networks of its own, see
+            `Method.targets`, which a step runs and does not change.
         precision: mixed precision.
         weight_decay: of every parameter, as in the paper's lineage.
         speedups: which are on.
@@ -76,7 +78,7 @@ class StepBody:
         scaler = self._precision.scaler
         with self._precision.autocast():
             logits = self._network(images)
-            loss, parts, grad = self._loss(logits, labels)
+            loss, parts, grad = self._loss(logits, labels, self._method.targets(images))
         if grad is None:
             scaler.scale(loss).backward()
         else:
@@ -91,13 +93,15 @@ class StepBody:
             parameter.grad = None
         self.sums.add_on_device(loss, parts, len(labels))
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _loss(
+        self, logits: Tensor, labels: Tensor, targets: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Loss, parts and, where autograd is not to compute it, the scaled gradient."""
         if not self._direct:
-            return *self._method(logits, labels), None
+            return *self._method(logits, labels, targets), None
         scaler = self._precision.scaler
         scale = scaler.scale(self._one) if scaler.is_enabled() else 1.0
-        return self._method.gradient(logits, labels, scale)
+        return self._method.gradient(logits, labels, scale, targets)
 
     @contextmanager
     def kept(self) -> Iterator[None]:

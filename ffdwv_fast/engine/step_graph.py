@@ -66,13 +66,17 @@ class CudaGraphRecorder(Recorder):
         return graph.replay
 
 
-def graph_wanted(asked: str, device: torch.device, fused_optimizer: bool) -> bool:
+def graph_wanted(
+    asked: str, device: torch.device, fused_optimizer: bool, fixed_loss: bool = True
+) -> bool:
     """Whether the step is to be a CUDA graph.
 
     Args:
         asked: "on", "off" or "auto": wherever there can be one.
         device: where the network is.
         fused_optimizer: whether that is on: the others wait for the learning rate.
+        fixed_loss: whether the loss stays the same from epoch to epoch. The op takes the soft
+            weight as a number, which a recording keeps: with a schedule steps are taken eagerly.
 
     Raises:
         InputError: "on" where there can be none.
@@ -86,7 +90,12 @@ def graph_wanted(asked: str, device: torch.device, fused_optimizer: bool) -> boo
             "--cuda-graph on does not go with --without fused-optimizer: the other optimizer waits "
             "for the learning rate; leave one of them out"
         )
-    return asked != "off" and device.type == "cuda" and fused_optimizer
+    if asked == "on" and not fixed_loss:
+        raise InputError(
+            "--cuda-graph on does not go with a --soft-weight-schedule: a graph keeps the weight "
+            "that it was recorded with; use --cuda-graph auto, which then takes eager steps"
+        )
+    return asked != "off" and device.type == "cuda" and fused_optimizer and fixed_loss
 
 
 class _Recording(NamedTuple):

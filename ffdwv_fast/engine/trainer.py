@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -17,6 +17,7 @@ from ffdwv_fast.engine.step import Step
 from ffdwv_fast.engine.stopwatch import Stopwatch
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.methods import Method
+from ffdwv_fast.models.peers import members
 
 
 class EpochRecord(NamedTuple):
@@ -29,8 +30,12 @@ class EpochRecord(NamedTuple):
         train_ce: the cross-entropy in it.
         train_kl: the soft-target term in it, before its weight; None for methods without.
         train_error: top-1 error on the augmented training images.
-        test_error: top-1 error on the test set, after the epoch.
+        test_error: top-1 error on the test set, after the epoch; None where a validation set
+            stands in for it.
         images_per_second: training images over training time, evaluation left out.
+        validation_error: top-1 error on the validation set, after the epoch; None without.
+        peer_error: what the second network has, of methods that train two; the training metrics
+            above but the loss, which is the sum of theirs, are the first one's. None for others.
     """
 
     epoch: int
@@ -39,8 +44,17 @@ class EpochRecord(NamedTuple):
     train_ce: float
     train_kl: float | None
     train_error: float
-    test_error: float
+    test_error: float | None
     images_per_second: float
+    validation_error: float | None = None
+    peer_error: float | None = None
+
+    @property
+    def evaluated_error(self) -> tuple[str, float]:
+        """What the network was evaluated on, "test" or "validation", and its error there."""
+        if self.validation_error is None:
+            return "test", self.test_error
+        return "validation", self.validation_error
 
 
 class StepListener(Protocol):
@@ -54,14 +68,17 @@ class Trainer:
     """Trains a network by a method.
 
     Args:
-        model: the network, on its device.
+        model: the network, on its device, or `Peers`.
         method: the loss, on the same device.
         step: takes the steps, on that network and method.
         train_loader: augmented training batches.
-        test_loader: test batches.
+        test_loader: batches to evaluate on.
         precision: mixed precision.
         epochs: how many.
         lr: learning rate of the first epoch; see `learning_rate` for the rest.
+        soft_weights: the method's soft weight in each epoch, for steps that are no CUDA graph; None
+            leaves it as it is.
+        evaluated_on: "test" or "validation": what the batches to evaluate on are.
 
     Attributes:
         stopwatch: where the host's time has gone: preparation, data, step, evaluation.
@@ -78,6 +95,8 @@ class Trainer:
         *,
         epochs: int,
         lr: float,
+        soft_weights: Sequence[float] | None = None,
+        evaluated_on: str = "test",
     ):
         self.model = model
         self.method = method
@@ -87,6 +106,8 @@ class Trainer:
         self.precision = precision
         self.total_epochs = epochs
         self.lr = lr
+        self.soft_weights = soft_weights
+        self.evaluated_on = evaluated_on
         self.stopwatch = Stopwatch()
 
     def prepare(self) -> None:
@@ -116,20 +137,31 @@ class Trainer:
                     f"{rate:g}; try a lower --lr, or --amp off"
                 )
             with self.stopwatch.on("evaluation"):
-                test = evaluate(self.model, self.method, self.test_loader, self.precision)
+                error, *peers = self._errors()
             yield EpochRecord(
                 epoch=epoch + 1,
                 lr=rate,
                 train_loss=train.loss,
                 train_ce=train.ce,
-                train_kl=train.kl if self.method.needs_similarity else None,
+                train_kl=train.kl if self.method.has_soft_term else None,
                 train_error=train.error,
-                test_error=test.error,
+                test_error=error if self.evaluated_on == "test" else None,
                 images_per_second=self.train_loader.images_per_epoch / seconds,
+                validation_error=error if self.evaluated_on == "validation" else None,
+                peer_error=peers[0] if peers else None,
             )
+
+    def _errors(self) -> list[float]:
+        """Of each network that is trained."""
+        return [
+            evaluate(network, self.method, self.test_loader, self.precision).error
+            for network in members(self.model)
+        ]
 
     def _steps(self, epoch: int, rate: float, listener: StepListener) -> Iterator[None]:
         self.step.begin_epoch(rate)
+        if self.soft_weights is not None:
+            self.method.soft_weight = self.soft_weights[epoch]
         batches = self.train_loader.epoch(epoch)
         while True:
             with self.stopwatch.on("data"):

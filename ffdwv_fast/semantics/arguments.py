@@ -18,6 +18,8 @@ from ffdwv_fast.semantics.similarity_matrix import (
     similarity_from_distances,
 )
 
+PAPER_TEMPERATURE = "1"  # no other is in its equation 7
+
 
 @dataclass(frozen=True)
 class SimilarityResult:
@@ -64,13 +66,12 @@ def add_similarity_arguments(parser: ArgumentParser) -> None:
     group.add_argument(
         "--temperature",
         metavar="T",
-        default="1",
-        help="softmax temperature of S, or auto:M to solve for the mean diagonal M",
+        help="softmax temperature of S (default: 1), or auto:M to solve for the mean diagonal M",
     )
 
 
 def similarity_from_arguments(args: Namespace, class_names: Sequence[str]) -> SimilarityResult:
-    """S as the options of :func:`add_similarity_arguments` ask for it.
+    """S as the options of :func:`add_similarity_arguments` ask for it; T is 1 where they do not.
 
     Args:
         args: Parsed options.
@@ -81,11 +82,12 @@ def similarity_from_arguments(args: Namespace, class_names: Sequence[str]) -> Si
     """
     class_names = checked_names(class_names)
     # Before a large file is read, so that a mistyped number does not cost minutes.
-    parse_temperature(args.temperature, len(class_names))
+    asked = PAPER_TEMPERATURE if args.temperature is None else args.temperature
+    parse_temperature(asked, len(class_names))
     aliases = _aliases(args.alias)
     vectors = class_vectors(class_names, args.word_vectors, aliases)
     distances = distance_matrix(vectors, args.metric, names=class_names)
-    temperature = resolve_temperature(distances, args.temperature)
+    temperature = resolve_temperature(distances, asked)
     return SimilarityResult(
         names=class_names,
         vectors=vectors,

@@ -5,7 +5,11 @@ import pytest
 
 from ffdwv_fast.data import cifar
 from ffdwv_fast.data.cifar import find_cifar, load_cifar, read_cifar
-from ffdwv_fast.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES
+from ffdwv_fast.data.class_names import (
+    CIFAR10_CLASSES,
+    CIFAR100_CLASSES,
+    CIFAR100_SUPERCLASSES,
+)
 from ffdwv_fast.errors import InputError
 from tests.data.samples import TINY_RECORDS, expect_tiny, tiny_files, write_tiny
 
@@ -157,3 +161,26 @@ def test_complete_set_has_the_layout_constants_of_the_publisher(cifar_dir):
         folder = find_cifar(name, cifar_dir)
         assert folder == cifar_dir / files.folder
         assert (folder / files.names_file).read_text().split() == list(files.class_names)
+
+
+def test_superclasses_part_the_classes_into_twenty_fives():
+    groups = CIFAR100_SUPERCLASSES.values()
+    assert [len(group) for group in groups] == [5] * 20
+    assert sorted(name for group in groups for name in group) == sorted(CIFAR100_CLASSES)
+    assert list(CIFAR100_SUPERCLASSES) == sorted(CIFAR100_SUPERCLASSES)
+
+
+def test_superclasses_are_a_part_of_the_data_set(tiny, tmp_path):
+    dataset = read_cifar(tiny, write_tiny(tiny, tmp_path))
+    if tiny == "cifar10":
+        assert dataset.superclasses is None
+        return
+    (trees,) = {dataset.superclasses[CIFAR100_CLASSES.index(f"{t}_tree")] for t in ("oak", "palm")}
+    assert list(CIFAR100_SUPERCLASSES)[trees] == "trees"
+
+
+def test_superclasses_are_those_of_the_complete_sets_label_bytes(cifar_dir):
+    files = cifar.CIFAR["cifar100"]
+    records = np.fromfile(find_cifar("cifar100", cifar_dir) / "test.bin", dtype=np.uint8)
+    superclass, label = records.reshape(-1, files.record_bytes)[:, :2].T
+    assert np.array_equal(np.array(files.superclass_of)[label], superclass)

@@ -269,6 +269,15 @@ def test_a_loader_has_the_name_it_was_asked_for_by(loader, kind):
     assert loader(digits_like(1)).name == kind
 
 
+def test_workers_prepare_the_batches_that_the_caller_would(open_loader):
+    dataset = digits_like(100)
+    alone, helped = (open_loader("torch", dataset, workers=workers) for workers in (0, 2))
+    assert helped.workers == 2
+    for here, there in zip(alone.epoch(3), helped.epoch(3), strict=True):
+        assert torch.equal(here.images, there.images)
+        assert torch.equal(here.labels, there.labels)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -276,6 +285,11 @@ def test_a_loader_has_the_name_it_was_asked_for_by(loader, kind):
         ({"batch_size": 0}, "batch size 0: expected 1 or more"),
         ({"batch_size": -4}, "batch size -4: expected 1 or more"),
         ({"seed": -1}, "seed -1: expected a whole number from 0"),
+        ({"workers": -1}, "workers -1: expected 0 or more"),
+        (
+            {"kind": "gpu", "workers": 2},
+            "workers 2: the gpu loader has none; use 0, or loader torch",
+        ),
         ({"device": "tpu"}, "device 'tpu': expected auto, cpu, cuda or cuda:N"),
         ({"device": "mps"}, "device 'mps': expected auto, cpu, cuda or cuda:N"),
         (

@@ -13,6 +13,7 @@ from ffdwv_fast.engine.step import EagerStep, Step
 from ffdwv_fast.engine.step_body import StepBody
 from ffdwv_fast.engine.step_graph import CudaGraphRecorder, GraphStep, Recorder
 from ffdwv_fast.methods import METHODS, Method
+from ffdwv_fast.models.peers import Peers
 
 CLASSES = 10
 SIZES = (16, 16, 16, 16, 7)  # of an epoch's batches
@@ -41,13 +42,10 @@ class Training:
     ):
         torch.manual_seed(0)
         on = torch.device(device)
-        self.model = resnet8(
-            CLASSES,
-            in_channels=1,
-            channels_last=speedups.channels_last,
-            skip_counters=speedups.skip_counters,
-        )
-        self.model = (self.model if model is None else model).to(on)
+        if model is None:
+            networks = [make_network(speedups) for _ in range(METHODS[method].networks)]
+            model = Peers(networks) if len(networks) > 1 else networks[0]
+        self.model = model.to(on)
         self.precision = Precision(amp, on)
         if loss_scale is not None:
             self.precision.scaler = torch.amp.GradScaler(device, init_scale=loss_scale)
@@ -78,10 +76,30 @@ class Training:
         }
 
 
-def make_method(name: str) -> Method:
+def make_network(speedups: Speedups = Speedups()) -> nn.Module:  # noqa: B008 - frozen
+    return resnet8(
+        CLASSES,
+        in_channels=1,
+        channels_last=speedups.channels_last,
+        skip_counters=speedups.skip_counters,
+    )
+
+
+def make_similarity() -> Tensor:
+    """Rows of a softmax, the largest entry of each at its own class, as in the paper's S."""
     generator = torch.Generator().manual_seed(1)
-    similarity = torch.softmax(2 * torch.randn(CLASSES, CLASSES, generator=generator), dim=1)
-    return METHODS[name](similarity if METHODS[name].needs_similarity else None, 0.7)
+    distances = 4 * torch.rand(CLASSES, CLASSES, generator=generator)
+    return torch.softmax(-distances.fill_diagonal_(0), dim=1)
+
+
+def make_method(name: str, **ingredients) -> Method:
+    """A method with soft weight 0.7, and a teacher of its own where it needs one."""
+    if METHODS[name].needs_teacher and "teacher" not in ingredients:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            ingredients["teacher"] = make_network()
+    similarity = make_similarity() if METHODS[name].needs_similarity else None
+    return METHODS[name](similarity, 0.7, **ingredients)
 
 
 def make_batches(sizes: Sequence[int] = SIZES, device: str = "cpu", seed: int = 2) -> list[Batch]:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from ffdwv_fast import InputError
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.metrics import MetricSums
-from ffdwv_fast.engine.precision import Precision
+from ffdwv_fast.engine.precision import Precision, chosen_amp, computes_in_bf16
 from ffdwv_fast.engine.run_folder import RunFolder, default_path
 from ffdwv_fast.engine.schedule import learning_rate
 from ffdwv_fast.engine.trainer import EpochRecord
@@ -69,6 +69,24 @@ def test_autocast_is_on_only_when_asked_for():
     for amp, dtype in (("off", torch.float32), ("bf16", torch.bfloat16)):
         with Precision(amp, CPU).autocast():
             assert layer(torch.ones(1, 4)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("instructions", "expected"),
+    [({"avx2"}, False), ({"avx2", "avx512_bf16"}, True), ({"avx2", "amx_tile"}, True)],
+    ids=["none", "avx512_bf16", "amx"],
+)
+def test_bfloat16_counts_only_where_it_is_not_emulated(monkeypatch, instructions, expected):
+    for name in ("avx2", "avx512_bf16", "amx_tile"):
+        has = name in instructions
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda has=has: has)
+    assert computes_in_bf16(CPU) is expected
+    assert chosen_amp("auto", CPU) == ("bf16" if expected else "off")
+    assert chosen_amp("bf16", CPU) == "bf16"
+
+
+def test_a_gpu_computes_in_bfloat16():
+    assert computes_in_bf16(torch.device("cuda"))
 
 
 def test_float16_on_a_cpu_is_refused():

@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ffdwv_fast import InputError
 from ffdwv_fast.data.loader import LOADERS
-from ffdwv_fast.engine import seeds
+from ffdwv_fast.engine import seeds, trainer
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.run import run
 from ffdwv_fast.engine.seeds import run_seeds, statistics_of
@@ -60,6 +61,21 @@ def test_a_run_that_is_stopped_stops_all_and_closes_their_loaders(config, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         seeds._in_turns(config, SEEDS[:2], small_dataset(), None, tmp_path)
     assert len(set(map(id, closed))) == 4  # of the run that had begun and of the other one
+
+
+@pytest.mark.parametrize("device", ["cpu", "in turns"])
+def test_a_run_that_diverges_names_its_seed(config, tmp_path, monkeypatch, device):
+    original = trainer.Trainer.train
+
+    def train(self, listener):
+        if self.train_loader.seed == SEEDS[1]:
+            raise InputError("the training loss became nan in epoch 1")
+        yield from original(self, listener)
+
+    monkeypatch.setattr(trainer.Trainer, "train", train)
+    several = run_seeds if device == "cpu" else seeds._in_turns
+    with pytest.raises(InputError, match=f"^seed {SEEDS[1]}: the training loss became nan in"):
+        several(config, SEEDS[:2], small_dataset(), None, tmp_path / "out")
 
 
 def test_summary_over_the_seeds(config, tmp_path):

@@ -1,0 +1,124 @@
+"""The teacher of knowledge distillation: read from a file, or trained once and kept."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from ffdwv_fast.data.dataset import Dataset
+from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.errors import InputError
+
+SEED = 0  # of every trained teacher: one serves the students of all seeds
+
+# What a teacher's weights depend on beside its training images; devices, loaders and speed-ups
+# give the same ones up to rounding.
+_DECISIVE = (
+    *("dataset", "train_limit", "validation", "model", "shortcut", "epochs", "batch_size", "lr"),
+    *("weight_decay", "amp", "loss_scale", "seed"),
+)
+
+Train = Callable[[TrainConfig, Dataset, None, Path], dict[str, object]]
+
+
+def teacher_weights(config: TrainConfig, dataset: Dataset, train: Train) -> Path:
+    """The file with the teacher's weights; the teacher is trained if it has not been.
+
+    A teacher is trained on the labels alone by the student's recipe, on the same training images,
+    and left as a run's folder under `config.teacher_dir`, named by a hash of what its weights
+    depend on. It gets its name when it is complete: an interruption leaves none. With
+    `config.validation` the images held out depend on the seed, and so does the teacher, which must
+    not have seen them.
+
+    Args:
+        config: of the student; its `teacher` says which.
+        dataset: the data set that the student's run is given.
+        train: runs a configuration: `engine.run.run`.
+    """
+    if config.teacher["file"] is not None:
+        if config.validation is not None:
+            print("teacher: from a file, which may have been trained on the validation images")
+        return Path(config.teacher["file"])
+    teacher = _configuration(config)
+    key = _key(teacher, dataset)
+    folder = Path(config.teacher_dir) / f"{teacher.dataset}-{teacher.model}-{key}"
+    if not (folder / "summary.json").exists():
+        print(f"teacher: {teacher.model} is trained now and kept in {folder}", flush=True)
+        _train_into(folder, teacher, dataset, train)
+    print(f"teacher: {folder}", flush=True)
+    return folder / "model.safetensors"
+
+
+def load_teacher(network: nn.Module, file: Path) -> nn.Module:
+    """Give a network the weights of a file.
+
+    Args:
+        network: of the kind that the weights are for; changed in place.
+        file: as a run leaves it, model.safetensors.
+
+    Raises:
+        InputError: the file cannot be read or holds the weights of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"--teacher {file}: cannot be read ({_line(error)}); give a run's model.safetensors"
+        ) from error
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"--teacher {file}: these weights are not of the network and classes expected; name "
+            "the network with --teacher-model and --shortcut"
+        ) from error
+    return network
+
+
+def _configuration(config: TrainConfig) -> TrainConfig:
+    return replace(
+        config,
+        method="vanilla",
+        model=config.teacher["model"],
+        seed=SEED if config.validation is None else config.seed,
+        soft_weight=0.0,
+        soft_weight_schedule="constant",
+        loss_scale=1.0,
+        similarity=None,
+        teacher=None,
+    )
+
+
+def _key(teacher: TrainConfig, dataset: Dataset) -> str:
+    """Sixteen hexadecimal digits: the same configuration on the same images, the same key."""
+    decisive = {name: getattr(teacher, name) for name in _DECISIVE}
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+    for array in (dataset.train.labels, dataset.train.images):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:16]
+
+
+def _train_into(folder: Path, teacher: TrainConfig, dataset: Dataset, train: Train) -> None:
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    try:
+        train(teacher, dataset, None, unfinished)
+        os.replace(unfinished, folder)
+    except OSError:
+        if not (folder / "summary.json").exists():  # else another process was faster
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

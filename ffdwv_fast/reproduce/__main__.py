@@ -1,0 +1,226 @@
+"""python -m ffdwv_fast.reproduce: train what is missing; print and write tables and figures."""
+
+import contextlib
+import io
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from ffdwv_fast.atomic_file import replaced_file
+from ffdwv_fast.command import ArgumentParser, positive_float, positive_int, run_command
+from ffdwv_fast.errors import InputError
+from ffdwv_fast.models import MODELS
+from ffdwv_fast.reproduce.pictures import draw_learning_curves, draw_similarity
+from ffdwv_fast.reproduce.plans import PLANS, ROLES, Arm, Plan, arms, options, order, unregistered
+from ffdwv_fast.reproduce.runner import Job, Workshop, available_cores, locked
+from ffdwv_fast.reproduce.store import FinishedRun, finished_runs, run_key
+from ffdwv_fast.reproduce.tables import as_csv, as_json, markdown, records, row
+from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE
+from ffdwv_fast.train import configuration
+
+MOST_JOBS = 4
+
+
+def parser() -> ArgumentParser:
+    """The command's options."""
+    p = ArgumentParser(
+        prog="python -m ffdwv_fast.reproduce",
+        description=__doc__,
+        epilog="Options after -- go to every training run: -- --data-dir DIR --amp",
+    )
+    p.add_argument("what", choices=[*PLANS, "all"], help="which table or figure")
+    p.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="0 to N - 1")
+    p.add_argument("--epochs", type=positive_int, metavar="N", help="default: 300; 15 for digits")
+    names = dict(type=lambda text: text.split(","), default=[], metavar="NAME,...")
+    p.add_argument("--datasets", "--dataset", help="default: the paper's", **names)
+    p.add_argument("--models", help="default: the paper's; for digits resnet8,resnet20", **names)
+    p.add_argument(
+        "--word-vectors",
+        action="append",
+        metavar="SOURCE",
+        help=f"may be repeated: the controls use the first (default: {BUNDLED_SOURCE})",
+    )
+    p.add_argument(
+        "--time-budget", type=positive_float, metavar="MINUTES", help="begin no run beyond that"
+    )
+    p.add_argument(
+        "--output", type=Path, default=Path("reproduced"), metavar="DIR", help="runs and tables"
+    )
+    p.add_argument(
+        "--results",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="more folders with finished runs, of other machines or days; may be repeated",
+    )
+    p.add_argument(
+        "--jobs", type=positive_int, help="runs at once (default: 1 on a GPU, else 1 a core)"
+    )
+    p.add_argument("--dry-run", action="store_true", help="say what would be trained, and stop")
+    return p
+
+
+class Reproduction:
+    """What was asked for: plans, arms, runs and their keys."""
+
+    def __init__(self, args: Namespace, extra: Sequence[str]):
+        self.args = args
+        self.sources = args.word_vectors or [BUNDLED_SOURCE]
+        self.plans = list(PLANS.values()) if args.what == "all" else [PLANS[args.what]]
+        wanted = {plan.name: self._arms(plan) for plan in self.plans}
+        everything = [arm for own in wanted.values() for arm in own]
+        self.missing_methods = unregistered(everything)
+        self.arms = {name: [a for a in own if a.registered] for name, own in wanted.items()}
+        teachers = ("--teacher-dir", str(args.output / "teachers"))
+        # The user's come last and win.
+        self.options = {
+            arm: tuple(options(arm, args.epochs, [*teachers, *extra]))
+            for own in self.arms.values()
+            for arm in own
+        }
+        self.runs = order(self.options, range(args.seeds))
+        self.keys = {
+            (arm, seed): _key([*self.options[arm], "--seed", str(seed)]) for arm, seed in self.runs
+        }
+
+    def _arms(self, plan: Plan) -> list[Arm]:
+        return arms(plan, self.args.datasets, self.args.models, self.sources)
+
+    def results(self) -> dict[Arm, dict[int, FinishedRun]]:
+        """The finished runs by arm and seed."""
+        args = self.args
+        own = [args.output / "runs", args.output / "teachers"]
+        finished = finished_runs([*own, *args.results])
+        found: dict[Arm, dict[int, FinishedRun]] = {arm: {} for arm in self.options}
+        for (arm, seed), key in self.keys.items():
+            if key in finished:
+                found[arm][seed] = finished[key]
+        return found
+
+    def jobs(self, results: dict[Arm, dict[int, FinishedRun]]) -> list[Job]:
+        """What is missing; neighbouring seeds of an arm together."""
+        found: list[Job] = []
+        for arm, seed in self.runs:
+            if seed in results[arm]:
+                continue
+            if found and found[-1].arm == arm:
+                found[-1] = found[-1]._replace(seeds=(*found[-1].seeds, seed))
+                continue
+            # Of one seed's key, so that another configuration has another folder.
+            name = "-".join([*arm.label.split(), self.keys[arm, seed][:8]])
+            found.append(Job(arm, (seed,), self.options[arm], name))
+        return found
+
+    def left_out(self, plan: Plan) -> list[str]:
+        """Sentences on the arms of a plan that cannot be trained."""
+        own = [a for a in self._arms(plan) if not a.registered]
+        return [f"Skipped: {arm.label}, as no method {arm.method} is registered." for arm in own]
+
+
+def _key(argv: Sequence[str]) -> str:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return run_key(configuration(list(argv)))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    argv = sys.argv[1:] if argv is None else argv
+    cut = argv.index("--") if "--" in argv else len(argv)
+    args, extra = parser().parse_args(argv[:cut]), argv[cut + 1 :]
+    _check(args, extra)
+    wanted = Reproduction(args, extra)
+    for method in wanted.missing_methods:
+        print(f"skipped: every arm of {method}, as no such method is registered", flush=True)
+    jobs = wanted.jobs(wanted.results())
+    done = len(wanted.runs) - sum(len(job.seeds) for job in jobs)
+    print(f"{len(wanted.runs)} runs: {done} done, {len(wanted.runs) - done} to do", flush=True)
+    if args.dry_run:
+        for job in jobs:
+            print(
+                f"{job.arm.label}, seeds {','.join(map(str, job.seeds))}: {' '.join(job.options)}"
+            )
+        return
+    with locked(args.output):
+        workshop = _work(wanted)
+        _report(wanted)
+    for job in workshop.left:
+        print(f"no time left for {job.arm.label}, seeds {','.join(map(str, job.seeds))}")
+    if workshop.failed:
+        raise SystemExit(1)
+
+
+def _check(args: Namespace, extra: Sequence[str]) -> None:
+    for option, names, known in (
+        ("--datasets", args.datasets, ROLES),
+        ("--models", args.models, MODELS),
+    ):
+        for name in names:
+            if name not in known:
+                raise InputError(f"{option} {name}: expected names of {', '.join(known)}")
+    own = {"--seed", "--seeds", "--out", "--method", "--dataset", "--model", "--validation"}
+    for option in extra:
+        if option.partition("=")[0] in own:
+            raise InputError(f"{option} after --: the plan sets that; leave it out")
+
+
+def _work(wanted: Reproduction) -> Workshop:
+    args, results = wanted.args, wanted.results()
+
+    def estimate(arm: Arm) -> float | None:
+        now = wanted.results()
+        alike = [a for a in now if (a.dataset, a.model) == (arm.dataset, arm.model) and now[a]]
+        times = [r.summary["seconds"] for a in alike for r in now[a].values()]
+        return fmean(times) if times else None
+
+    at_once = args.jobs or (1 if torch.cuda.is_available() else min(MOST_JOBS, available_cores()))
+    seconds = None if args.time_budget is None else 60 * args.time_budget
+    workshop = Workshop(args.output, at_once, estimate, seconds)
+    workshop.work(wanted.jobs(results))
+    return workshop
+
+
+def _report(wanted: Reproduction) -> None:
+    output, results = wanted.args.output, wanted.results()
+    texts, table = [], []
+    for plan in wanted.plans:
+        if plan.name == "figure2":
+            _draw_similarities(wanted, plan)
+            continue
+        own = {arm: results[arm] for arm in wanted.arms[plan.name]}
+        rows = [row(arm, plan.against, own) for arm in own]
+        text, found = markdown(plan, rows, wanted.left_out(plan)), records(plan, rows)
+        _write(output / f"{plan.name}.md", text)
+        _write(output / f"{plan.name}.csv", as_csv(found))
+        _write(output / f"{plan.name}.json", as_json(found))
+        texts.append(text)
+        table += found
+        _pictures(lambda own=own, plan=plan: draw_learning_curves(own, output, plan.name))
+    print("\n".join(["", *texts]))
+    print(f"tables and pictures: {output}")
+
+
+def _draw_similarities(wanted: Reproduction, plan: Plan) -> None:
+    for dataset in wanted.args.datasets or plan.datasets:
+        for source in wanted.sources:
+            _pictures(lambda d=dataset, s=source: draw_similarity(d, s, wanted.args.output))
+
+
+def _pictures(draw) -> None:
+    try:
+        draw()
+    except ImportError as error:
+        print(f"no picture: {error}")
+
+
+def _write(path: Path, text: str) -> None:
+    with replaced_file(path) as stream:
+        stream.write(text.encode())
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,168 @@
+"""Makes the runs that are missing, by the training command in processes of its own."""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ffdwv_fast.errors import InputError
+from ffdwv_fast.reproduce.plans import Arm
+from ffdwv_fast.reproduce.store import unfinished_folders
+
+POLL_SECONDS = 0.2
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Job(NamedTuple):
+    """Seeds of an arm that one process trains.
+
+    Attributes:
+        arm: which.
+        seeds: the missing ones.
+        options: of the training command, but for seeds and folder.
+        name: of its folder and log.
+    """
+
+    arm: Arm
+    seeds: tuple[int, ...]
+    options: tuple[str, ...]
+    name: str
+
+
+class Workshop:
+    """The folder in which runs are made; one process at a time may.
+
+    Args:
+        output: holds runs/, teachers/ and logs/, which are made.
+        jobs: how many runs go on at once.
+        estimate: seconds that a run of an arm takes; None where that is not known.
+        seconds: time budget: no run begins that would not end within; None for no limit.
+
+    Attributes:
+        failed: the jobs whose process failed.
+        left: the jobs, or parts, for which there was no time.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        jobs: int,
+        estimate: Callable[[Arm], float | None],
+        seconds: float | None = None,
+    ):
+        self._output = output
+        self._jobs = jobs
+        self._estimate = estimate
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._active: dict[subprocess.Popen, tuple[Job, float]] = {}
+        self.failed: list[Job] = []
+        self.left: list[Job] = []
+
+    def work(self, queue: Sequence[Job]) -> None:
+        """Train what is queued, in that order."""
+        self._remove_unfinished()
+        waiting, total = list(queue), len(queue)
+        try:
+            while waiting or self._active:
+                while waiting and len(self._active) < self._jobs:
+                    job, rest = self._affordable(waiting.pop(0))
+                    if job is not None:
+                        self._start(job, total - len(waiting), total)
+                    if rest is not None:
+                        (self.left if job is None else waiting).insert(0, rest)
+                        total += job is not None
+                time.sleep(POLL_SECONDS)
+                self._collect()
+        finally:
+            for process in self._active:
+                process.kill()
+                process.wait()
+
+    def _affordable(self, job: Job) -> tuple[Job | None, Job | None]:
+        """The part of a job that fits into the budget, and the rest of it."""
+        if self._end is None:
+            return job, None
+        left, seconds = self._end - time.monotonic(), self._estimate(job.arm)
+        count = int(left > 0) if seconds is None else int(max(0.0, left) // seconds)
+        if count >= len(job.seeds):
+            return job, None
+        first = job._replace(seeds=job.seeds[:count]) if count else None
+        return first, job._replace(seeds=job.seeds[count:])
+
+    def _start(self, job: Job, number: int, total: int) -> None:
+        seeds = ",".join(map(str, job.seeds))
+        name = f"{job.name}-seeds{seeds.replace(',', '-')}"
+        log = self._output / "logs" / f"{name}.log"
+        log.parent.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "ffdwv_fast.train", *job.options, "--seeds", seeds]
+        command += ["--out", str(self._output / "runs" / name)]
+        threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // self._jobs))}
+        print(f"[{number}/{total}] {job.arm.label}, seeds {seeds}: see {log}", flush=True)
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env={**threads, **os.environ},
+                preexec_fn=_die_with_parent,
+            )
+        self._active[process] = (job, time.monotonic())
+
+    def _collect(self) -> None:
+        for process in [p for p in self._active if p.poll() is not None]:
+            job, start = self._active.pop(process)
+            how = f"{time.monotonic() - start:.0f} s"
+            if process.returncode:
+                how = f"FAILED with status {process.returncode}, its log says why"
+                self.failed.append(job)
+            print(f"  {job.arm.label}, seeds {','.join(map(str, job.seeds))}: {how}", flush=True)
+
+    def _remove_unfinished(self) -> None:
+        for part in ("runs", "teachers"):
+            for folder in unfinished_folders(self._output / part):
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Keep a folder to this process; the lock goes with the process, however that ends.
+
+    Raises:
+        InputError: another process has it, or the folder cannot be made.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        stream = (output / ".lock").open("a")
+    except OSError as error:
+        raise InputError(f"--output {output}: {error.strerror}; name another folder") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"--output {output}: another process works there; wait for it, or name another "
+                "folder and merge the two later with --results"
+            ) from None
+        yield
+
+
+def available_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    # Else a run would go on in a folder that the next start removes.
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
