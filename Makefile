@@ -21,7 +21,7 @@ FOR_EVERY_GPU := -DFFDWV_TESTS=ON -DFFDWV_REFUSE_SPILLS=ON -DFFDWV_CUDA=AUTO \
 
 help:
 	@echo 'make train                train ResNet-20 with word-vector soft labels on handwritten digits'
-	@echo 'make bench                the loss beside PyTorch: a table of ratios (leave the machine alone)'
+	@echo 'make bench                loss, loaders and step beside PyTorch: tables (leave the machine alone)'
 	@echo 'make test                 lint, build for every GPU, C++ and Python tests'
 	@echo 'make setup                only prepare $(VENV), for this machine'
 	@echo 'make setup-tests          only prepare $(VENV), for every GPU and with the C++ tests'
@@ -36,6 +36,10 @@ train: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.loss --json build/bench/loss.json
+	@echo
+	$(BIN)/python -m benchmarks.loader --json build/bench/loader.json
+	@echo
+	$(BIN)/python -m benchmarks.step --json build/bench/step.json
 
 test: lint test-cpp test-python test-gpu-suite
 

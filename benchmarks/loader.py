@@ -4,71 +4,76 @@ docs/speed.md has the rules.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from benchmarks import reference_train
-from benchmarks.hardware import chosen_device, header, header_lines
-from benchmarks.loss import listed
-from benchmarks.results import number, table, write_json
-from benchmarks.step_contenders import CONTENDERS, Case
-from benchmarks.timing import QUIET, interleave, ratios, spread
+from benchmarks.command_line import (
+    Benchmark,
+    add_common_options,
+    busy_notes,
+    device_of,
+    limits_of,
+    listed,
+    run_cases,
+)
+from benchmarks.images import add_data_option, dataset_of, description
+from benchmarks.results import number, table
+from benchmarks.step_contenders import AMP_STEP, CONTENDERS, Case
+from benchmarks.timing import Interleaved, Limits, interleave, ratios, spread
 from ffdwv_fast.command import ArgumentParser, positive_int, run_command
 from ffdwv_fast.data.dali_loader import dali_available
-from ffdwv_fast.data.dataset import Dataset, ImageSet
+from ffdwv_fast.data.dataset import Dataset
+from ffdwv_fast.data.image_op import why_not_on
 from ffdwv_fast.data.loader import LOADERS, Batch, make_loader
 from ffdwv_fast.models import MODELS
 
 REFERENCE = "reference"
 STATIC = "one static batch"
+ALONE, WITH_STEP = "alone", "with the step"
 WORKERS = 2  # of the reference's DataLoader
 
-# In an epoch, for the loaders alone and with the step: as many as give a sample of seconds. On a
-# GPU that is an epoch of CIFAR, with all that a loader does at its beginning.
-IMAGES = {"cpu": (10_000, 2_560), "cuda": (50_000, 50_000)}
-ROUNDS = 20
-SECONDS = 120.0
-TINY_IMAGES, TINY_ROUNDS = (40, 16), 2
+LIMITS = Limits(rounds=20, seconds=40.0)
+# An epoch with the step takes about so long, but has no fewer steps, and no more images than the
+# set. What a loader does at an epoch's beginning counts fully: the shorter, the worse for it.
+SECONDS_OF_STEPS = 2.0
+FEWEST_STEPS = 4
+TINY_STEPS = 2
 
 Batches = Callable[[], Iterator[Batch]]
 """An epoch's batches, on the device."""
 
 EXPLANATION = (
-    "alone: images/s of a loader whose batches nobody uses; x reference: beside a DataLoader with",
-    f"{WORKERS} workers and torchvision-style transforms. with the step: how much longer steps fed",
-    "by the loader take than the same steps fed with one static batch. Medians over n rounds.",
+    "alone: images/s of a loader whose batches nobody uses, in epochs of all images; x reference:",
+    f"beside a DataLoader with {WORKERS} workers and torchvision-style transforms. with the step:",
+    "cost: how much longer steps fed by the loader take than the same fed with one static batch,",
+    "in epochs of some seconds. An epoch's beginning is in it. Medians over n rounds, quartiles.",
 )
+
+
+class Part(NamedTuple):
+    """What is measured together.
+
+    Attributes:
+        name: ALONE or WITH_STEP.
+        case: the step, and the batches' size.
+    """
+
+    name: str
+    case: Case
 
 
 def parser() -> ArgumentParser:
     """The command's options."""
     p = ArgumentParser(prog="python -m benchmarks.loader", description=__doc__.splitlines()[0])
-    p.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     p.add_argument("--batch-sizes", type=listed(positive_int), default="128", help="several")
     p.add_argument("--model", choices=MODELS, default="resnet32", help="whose step is fed")
-    p.add_argument(
-        "--rounds",
-        type=positive_int,
-        help=f"at most, default {ROUNDS}; a part ends sooner after {SECONDS:.0f} s",
-    )
-    p.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there too")
-    p.add_argument("--tiny", action="store_true", help="run every line, measure nothing")
+    add_data_option(p)
+    add_common_options(p, LIMITS)
     return p
-
-
-def random_dataset(n: int, size: int) -> Dataset:
-    """n images of CIFAR's kind; a loader's speed does not depend on what they show."""
-    generator = np.random.default_rng(0)
-    pixels = generator.integers(0, 256, (n, size, size, 3), dtype=np.uint8)
-    images = ImageSet(pixels, generator.integers(0, 10, n))
-    names = tuple(f"class {k}" for k in range(10))
-    third = (0.5, 0.5, 0.5)
-    return Dataset("random", names, images, images, third, third, padding=4, flip=True)
 
 
 def loaders(dataset: Dataset, case: Case) -> tuple[dict[str, Batches], dict[str, str]]:
@@ -76,8 +81,9 @@ def loaders(dataset: Dataset, case: Case) -> tuple[dict[str, Batches], dict[str,
     found: dict[str, Batches] = {REFERENCE: _reference(dataset, case)}
     absent = {}
     for kind in LOADERS:
-        if kind == "dali" and not dali_available():
-            absent[kind] = "DALI is not installed"
+        reason = _why_absent(kind, case.device)
+        if reason is not None:
+            absent[kind] = reason
             continue
         loader = make_loader(
             kind,
@@ -91,6 +97,12 @@ def loaders(dataset: Dataset, case: Case) -> tuple[dict[str, Batches], dict[str,
         )
         found[kind] = lambda loader=loader: loader.epoch(0)
     return found, absent
+
+
+def _why_absent(kind: str, device: torch.device) -> str | None:
+    if kind == "dali" and not dali_available():
+        return "DALI is not installed"
+    return why_not_on(device) if kind == "gpu" else None
 
 
 def _reference(dataset: Dataset, case: Case) -> Batches:
@@ -129,59 +141,70 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure_alone(
-    case: Case, images: int, rounds: int, seconds: float
+def measure(
+    part: Part, dataset: Dataset, limits: Limits
 ) -> tuple[list[dict[str, object]], dict[str, str]]:
-    """Rows for the loaders alone, and why a loader has none."""
-    found, absent = loaders(random_dataset(images, case.size), case)
+    """Rows of a part, and why a loader has none."""
+    measured = _measure_alone if part.name == ALONE else _measure_with_step
+    return measured(part.case, dataset, limits)
+
+
+def _measure_alone(
+    case: Case, dataset: Dataset, limits: Limits
+) -> tuple[list[dict[str, object]], dict[str, str]]:
+    found, absent = loaders(dataset, case)
     samples = {name: _sample(epoch, case.device) for name, epoch in found.items()}
-    taken = _warm_and_interleave(samples, rounds, seconds)
+    taken = _warm_and_interleave(samples, limits)
     rows = [
-        {
-            "part": "alone",
-            "loader": name,
-            "batch_size": case.batch_size,
-            "images_per_second": images / spread(taken.samples[name]).median,
+        _row(ALONE, case, name, dataset, taken)
+        | {
             "times_reference": spread(
                 ratios(taken.samples[REFERENCE], taken.samples[name])
-            )._asdict(),
-            "rounds": len(taken.samples[name]),
-            "others": taken.others,
-            "samples_s": taken.samples[name],
+            )._asdict()
         }
         for name in found
     ]
     return rows, absent
 
 
-def measure_with_step(
-    case: Case, images: int, rounds: int, seconds: float
-) -> list[dict[str, object]]:
-    """Rows for the step fed by each loader, and by none."""
-    steps = max(1, images // case.batch_size)
-    images = steps * case.batch_size
-    found, _ = loaders(random_dataset(images, case.size), case)
-    contender = CONTENDERS["+ cuda-graph" if case.device.type == "cuda" else "+ weight-copies"]
-    running = contender.make(case)
-    static = next(iter(found["torch"]()))
+def _measure_with_step(
+    case: Case, dataset: Dataset, limits: Limits
+) -> tuple[list[dict[str, object]], dict[str, str]]:
+    contender = CONTENDERS[AMP_STEP[case.device.type]]
+    take_step = contender.make(case).step
+    static = _first_batch(dataset, case)
+    one_step = _sample(lambda: iter([static]), case.device, take_step)
+    steps = TINY_STEPS if limits.tiny else steps_of_an_epoch(one_step)
+    steps = min(steps, len(dataset.train) // case.batch_size)
+    dataset = dataset.limit_train(steps * case.batch_size)
+    found, absent = loaders(dataset, case)
     found = {STATIC: lambda: iter([static] * steps), **found}
-    samples = {name: _sample(epoch, case.device, running.step) for name, epoch in found.items()}
-    taken = _warm_and_interleave(samples, rounds, seconds)
-    return [
-        {
-            "part": "with the step",
-            "loader": name,
-            "batch_size": case.batch_size,
-            "images_per_second": images / spread(taken.samples[name]).median,
-            "cost": spread(
-                [r - 1 for r in ratios(taken.samples[name], taken.samples[STATIC])]
-            )._asdict(),
-            "rounds": len(taken.samples[name]),
-            "others": taken.others,
-            "samples_s": taken.samples[name],
-        }
-        for name in found
+    samples = {name: _sample(epoch, case.device, take_step) for name, epoch in found.items()}
+    taken = _warm_and_interleave(samples, limits)
+    rows = [
+        _row(WITH_STEP, case, name, dataset, taken) | {"cost": _cost(taken, name)} for name in found
     ]
+    return rows, absent
+
+
+def _first_batch(dataset: Dataset, case: Case) -> Batch:
+    loader = make_loader(
+        "torch",
+        dataset.train,
+        dataset,
+        batch_size=case.batch_size,
+        device=case.device,
+        seed=0,
+        augment=True,
+        half=case.device.type == "cuda",
+    )
+    return next(loader.epoch(0))
+
+
+def steps_of_an_epoch(one_step: Callable[[], float]) -> int:
+    """How many steps take two seconds, the first calls being warm-up; 4 at least."""
+    seconds = min(one_step() for _ in range(3))
+    return max(FEWEST_STEPS, round(SECONDS_OF_STEPS / seconds))
 
 
 def _sample(
@@ -190,10 +213,33 @@ def _sample(
     return lambda: seconds_of(epoch, device, use)
 
 
-def _warm_and_interleave(samples: dict[str, Callable[[], float]], rounds: int, seconds: float):
+def _warm_and_interleave(samples: dict[str, Callable[[], float]], limits: Limits) -> Interleaved:
     for sample in samples.values():
         sample()
-    return interleave(samples, rounds, seconds)
+    return interleave(samples, limits.rounds, limits.seconds)
+
+
+def _row(
+    part: str, case: Case, name: str, dataset: Dataset, taken: Interleaved
+) -> dict[str, object]:
+    images, seconds = len(dataset.train), taken.samples[name]
+    return {
+        "part": part,
+        "loader": name,
+        "batch_size": case.batch_size,
+        "images": images,
+        "dataset": description(dataset),
+        "images_per_second": images / spread(seconds).median,
+        "rounds": len(seconds),
+        "others": taken.others,
+        "samples_s": seconds,
+    }
+
+
+def _cost(taken: Interleaved, name: str) -> dict[str, float]:
+    """What a loader adds to the steps, as a share of what they take with a static batch."""
+    slower = ratios(taken.samples[name], taken.samples[STATIC])
+    return spread([ratio - 1 for ratio in slower])._asdict()
 
 
 HEAD = ("", "batch", "loader", "images/s", "x reference", "quartiles", "cost", "quartiles", "n")
@@ -201,58 +247,46 @@ HEAD = ("", "batch", "loader", "images/s", "x reference", "quartiles", "cost", "
 
 def lines(found: dict[str, object]) -> list[str]:
     """Table and notes."""
-    cells = []
-    for row in found["rows"]:
-        faster, cost = row.get("times_reference"), row.get("cost")
-        cells.append(
-            [
-                row["part"],
-                str(row["batch_size"]),
-                row["loader"],
-                f"{row['images_per_second']:,.0f}",
-                "-" if faster is None else number(faster["median"]),
-                "-" if faster is None else f"{number(faster['q1'])} - {number(faster['q3'])}",
-                "-" if cost is None else f"{100 * cost['median']:.1f} %",
-                "-" if cost is None else f"{100 * cost['q1']:.1f} - {100 * cost['q3']:.1f} %",
-                str(row["rounds"]),
-            ]
-        )
-    notes = [f"not here: {name}, {reason}" for name, reason in found["absent"].items()]
-    worst = max((row["others"] for row in found["rows"]), default=0.0)
-    if worst > QUIET:
-        notes.append(
-            f"other processes took {100 * worst:.0f} % of the processors meanwhile (workers of the "
-            "reference count as such); measure again on a quiet machine"
-        )
-    return [*table(HEAD, cells), "", *notes]
+    rows = found["rows"]
+    notes = [f"{row['part']}, {row['dataset']} in an epoch" for row in rows]
+    notes += [f"not here: {name}, {reason}" for name, reason in found["absent"].items()]
+    notes += busy_notes(rows, " (the reference's workers count as such)")
+    return [*table(HEAD, [_cells(row) for row in rows]), "", *dict.fromkeys(notes)]
 
 
-def cases(options: argparse.Namespace, device: torch.device) -> list[Case]:
-    """What is measured, one case for each batch size."""
+def _cells(row: dict[str, object]) -> list[str]:
+    faster, cost = row.get("times_reference"), row.get("cost")
+    return [
+        *(row["part"], str(row["batch_size"]), row["loader"]),
+        f"{row['images_per_second']:,.0f}",
+        "-" if faster is None else number(faster["median"]),
+        "-" if faster is None else f"{number(faster['q1'])} - {number(faster['q3'])}",
+        "-" if cost is None else f"{100 * cost['median']:.1f} %",
+        "-" if cost is None else f"{100 * cost['q1']:.1f} - {100 * cost['q3']:.1f} %",
+        str(row["rounds"]),
+    ]
+
+
+def parts(options: argparse.Namespace, device: torch.device) -> list[Part]:
+    """What is measured: both parts for each batch size."""
+    cases = [Case(options.model, n, device) for n in options.batch_sizes]
     if options.tiny:
-        return [Case("resnet8", 8, device, 8)]
-    return [Case(options.model, n, device, 32) for n in options.batch_sizes]
+        cases = [Case("resnet8", 8, device)]
+    return [Part(name, case) for case in cases for name in (ALONE, WITH_STEP)]
 
 
 def main(argv: list[str] | None) -> None:
     """Run the command."""
     options = parser().parse_args(argv)
-    device = chosen_device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    tiny = options.tiny
-    rounds = options.rounds or (TINY_ROUNDS if tiny else ROUNDS)
-    alone, with_step = TINY_IMAGES if tiny else IMAGES[device.type]
-    limits = (rounds, 0.0 if tiny else SECONDS)
-    found = {"header": header(device), "rows": [], "absent": {}}
-    for case in cases(options, device):
-        print(f"batch {case.batch_size}: the loaders alone ...", file=sys.stderr, flush=True)
-        rows, absent = measure_alone(case, alone, *limits)
-        print(f"batch {case.batch_size}: with the step ...", file=sys.stderr, flush=True)
-        rows += measure_with_step(case, with_step, *limits)
-        found["rows"] += rows
-        found["absent"] |= absent
-        if options.json:  # after every case: an interrupted run leaves what it has measured
-            write_json(options.json, {**found, "table": lines(found)})
-    print("\n".join([*EXPLANATION, *header_lines(found["header"]), "", *lines(found)]))
+    device, limits = device_of(options), limits_of(options, LIMITS)
+    dataset = dataset_of(options)
+    benchmark = Benchmark(
+        EXPLANATION,
+        lambda part: f"batch {part.case.batch_size}: the loaders {part.name}",
+        lambda part: measure(part, dataset, limits),
+        lines,
+    )
+    run_cases(benchmark, parts(options, device), device, options.json)
 
 
 if __name__ == "__main__":

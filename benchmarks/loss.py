@@ -4,19 +4,25 @@ benchmarks/README.md has the rules.
 """
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import torch
 
-from benchmarks.hardware import chosen_device, header, header_lines
+from benchmarks.command_line import (
+    Benchmark,
+    add_common_options,
+    busy_notes,
+    device_of,
+    limits_of,
+    listed,
+    run_cases,
+)
 from benchmarks.loss_contenders import BASELINES, CONTENDERS, WORKLOADS
 from benchmarks.loss_inputs import Case
-from benchmarks.loss_measure import WORST_ERROR, Limits, measure
-from benchmarks.results import number, table, write_json
-from benchmarks.timing import QUIET
-from ffdwv_fast.command import ArgumentParser, positive_int, run_command
+from benchmarks.loss_measure import WORST_ERROR, measure
+from benchmarks.results import number, table
+from benchmarks.timing import Limits
+from ffdwv_fast.command import ArgumentParser, run_command
 
 TRAINING_SHAPES = ((128, 10), (128, 100), (1024, 100), (256, 1000), (1024, 10000))
 BANDWIDTH_SHAPES = ((65536, 256), (16384, 1000), (4096, 32000), (2048, 128256))
@@ -28,14 +34,7 @@ EXPLANATION = (
 )
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in WORST_ERROR}
 
-ROUNDS = 100
-TINY_ROUNDS = 3
-SECONDS_PER_CASE = 20.0
-
-
-def listed(item: Callable[[str], object]) -> Callable[[str], list]:
-    """An option's value: items separated by commas."""
-    return lambda text: [item(part) for part in text.split(",")]
+LIMITS = Limits(rounds=100, seconds=20.0)
 
 
 def shape(text: str) -> tuple[int, int]:
@@ -65,7 +64,6 @@ def losses(text: str) -> list[str]:
 def parser() -> ArgumentParser:
     """The command's options."""
     p = ArgumentParser(prog="python -m benchmarks.loss", description=__doc__.splitlines()[0])
-    p.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     p.add_argument(
         "--dtype", type=listed(dtype), default="float32,bfloat16", help="of the logits, several"
     )
@@ -78,13 +76,7 @@ def parser() -> ArgumentParser:
     p.add_argument(
         "--losses", type=losses, default="class rows,teacher", help="names, or all", metavar="NAMES"
     )
-    p.add_argument(
-        "--rounds",
-        type=positive_int,
-        help=f"at most, default {ROUNDS}; a case ends sooner after {SECONDS_PER_CASE:.0f} s",
-    )
-    p.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there too")
-    p.add_argument("--tiny", action="store_true", help="run every line, measure nothing")
+    add_common_options(p, LIMITS)
     return p
 
 
@@ -141,33 +133,27 @@ def lines(found: dict[str, object], device: torch.device) -> list[str]:
     notes = [f"{c.name}: {c.note}" for c in CONTENDERS if c.note and c.name not in found["absent"]]
     notes += [f"not here: {name}, {reason}" for name, reason in found["absent"].items()]
     notes += [f"by events, no graph: {name}, {reason}" for name, reason in no_graph(found["rows"])]
-    if any(row["call"]["others"] > QUIET for row in found["rows"]):
-        notes.append(
-            f"others above {100 * QUIET:.0f} %: other processes were running; such rows mean "
-            "little, least of all for what starts threads: measure again on a quiet machine"
-        )
+    notes += busy_notes(row["call"] for row in found["rows"])
     return [*table(head(device), [row_cells(row) for row in found["rows"]]), "", *notes]
+
+
+def case_name(case: Case) -> str:
+    """For people."""
+    kind = str(case.dtype).removeprefix("torch.")
+    return f"{case.workload}, {kind}, {case.rows} x {case.classes}"
 
 
 def main(argv: list[str] | None) -> None:
     """Run the command."""
     options = parser().parse_args(argv)
-    device = chosen_device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    rounds = options.rounds or (TINY_ROUNDS if options.tiny else ROUNDS)
-    limits = Limits(rounds, 0.0 if options.tiny else SECONDS_PER_CASE, options.tiny)
-    found = {"header": header(device), "rows": [], "absent": {}}
-    for case in cases(options, device):
-        name = f"{case.workload}, {str(case.dtype).removeprefix('torch.')}"
-        print(f"{name}, {case.rows} x {case.classes} ...", file=sys.stderr, flush=True)
-        try:
-            rows, absent = measure(case, limits)
-        except torch.OutOfMemoryError:
-            rows, absent = [], {f"{name}, {case.rows} x {case.classes}": "out of GPU memory"}
-        found["rows"] += rows
-        found["absent"] |= absent
-        if options.json:  # after every case: an interrupted run leaves what it has measured
-            write_json(options.json, {**found, "table": lines(found, device)})
-    print("\n".join([*EXPLANATION, *header_lines(found["header"]), "", *lines(found, device)]))
+    device, limits = device_of(options), limits_of(options, LIMITS)
+    benchmark = Benchmark(
+        EXPLANATION,
+        case_name,
+        lambda case: measure(case, limits),
+        lambda found: lines(found, device),
+    )
+    run_cases(benchmark, cases(options, device), device, options.json)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.cuda_timing import DeviceTimer, one_stream
 from benchmarks.loss_contenders import BASELINES, CONTENDERS, WORKLOADS, Contender, Step
 from benchmarks.loss_inputs import Case, Inputs, bytes_of_a_call, make_sets, not_a_leaf
-from benchmarks.timing import CallTimer, Rotation, interleave, ratios, spread
+from benchmarks.timing import CallTimer, Limits, Rotation, interleave, ratios, spread
 
 COPY = "copy"
 
@@ -23,20 +23,7 @@ WORST_ERROR = {
 }
 
 _SETS_WHOSE_BYTES_ARE_COUNTED = 16
-
-
-class Limits(NamedTuple):
-    """How much is measured.
-
-    Attributes:
-        rounds: at most.
-        seconds: per case and clock; then no further round is begun.
-        tiny: with few sets of inputs.
-    """
-
-    rounds: int
-    seconds: float
-    tiny: bool
+_SETS_OF_THE_WARM_UP = 64
 
 
 class Runner(NamedTuple):
@@ -101,7 +88,7 @@ def _runner(
     try:
         step = contender.make(WORKLOADS[case.workload])
         error = _error(step, own[0], reference)
-        for inputs in own[:64]:  # every copy of S among them
+        for inputs in own[:_SETS_OF_THE_WARM_UP]:
             step(inputs)
     except Exception as failure:
         if contender.ours or contender.name == "eager":

@@ -6,73 +6,88 @@ docs/speed.md has the rules.
 import argparse
 import sys
 from contextlib import nullcontext
-from pathlib import Path
+from itertools import islice
 
 import torch
 
-from benchmarks.hardware import chosen_device, header, header_lines
-from benchmarks.loss import listed
-from benchmarks.results import number, table, write_json
+from benchmarks.command_line import (
+    Benchmark,
+    add_common_options,
+    busy_notes,
+    device_of,
+    limits_of,
+    listed,
+    run_cases,
+)
+from benchmarks.images import add_data_option, dataset_of, description
+from benchmarks.results import number, table
 from benchmarks.step_contenders import (
-    CHANNELS,
-    CLASSES,
     CONTENDERS,
+    PLAIN,
     REFERENCE,
     Case,
     Contender,
     Running,
+    asked_cases,
 )
-from benchmarks.timing import QUIET, CallTimer, Rotation, interleave, ratios, spread
+from benchmarks.timing import CallTimer, Limits, Rotation, interleave, ratios, spread
 from ffdwv_fast.command import ArgumentParser, positive_int, run_command
-from ffdwv_fast.data.loader import Batch
+from ffdwv_fast.data.dataset import Dataset
+from ffdwv_fast.data.loader import Batch, make_loader
 from ffdwv_fast.errors import InputError
-from ffdwv_fast.models import MODELS
 
-ROUNDS = 40
-TINY_ROUNDS = 2
-SECONDS_PER_CASE = 240.0
+LIMITS = Limits(rounds=20, seconds=60.0)
 SETS = 4  # batches that rotate: each larger than a step leaves in a cache
+# Minutes of compiling for what `train --amp` has off; `--steps` asks for it by its name.
+NOT_BY_ITSELF_ON_A_CPU = ("+ compile",)
 STEPS_PER_CALL = {"cpu": 1, "cuda": 16}  # a GPU is waited for after so many
-IMAGE_SIZE = 32
-TINY = Case("resnet8", 4, torch.device("cpu"), 8)
 
 # |loss - reference's| / reference's, of the first step: bfloat16 rounds every activation.
 WORST_ERROR = {False: 1e-4, True: 3e-2}
 
-HEAD = ("model", "batch", "step", "ms", "quartiles", "images/s", "x reference", "quartiles", "n")
+HEAD = (
+    *("model", "batch", "step", "ms", "quartiles", "images/s"),
+    *("x reference", "quartiles", "x plain", "quartiles", "n"),
+)
 EXPLANATION = (
     "A training step on batches that are on the device: forward, loss, backward, update, metrics.",
     "x reference: times faster than float32 NCHW PyTorch, median over n rounds, and quartiles.",
-    "plain: the reference with PyTorch's own means; from `fused loss` on: this package's step in",
-    "bfloat16 and channels-last, a speed-up more in each line that begins with +.",
+    "plain: the reference with PyTorch's own means; x plain: times faster than the fastest line",
+    "of these, the reference included. From `fused loss` on: this package's step in channels-last",
+    "and bfloat16 (as train --amp, float32 on a CPU that would emulate it), a speed-up more in",
+    "each line that begins with +. What `train --amp` runs is `+ weight-copies` on a CPU and",
+    "`+ cuda-graph` on a GPU.",
 )
 
 
 def parser() -> ArgumentParser:
     """The command's options."""
     p = ArgumentParser(prog="python -m benchmarks.step", description=__doc__.splitlines()[0])
-    p.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     p.add_argument("--models", type=listed(str), default="resnet32", help="several: by commas")
     p.add_argument("--batch-sizes", type=listed(positive_int), default="128", help="several")
-    p.add_argument("--steps", type=listed(str), metavar="NAMES", help="lines: default all")
-    p.add_argument("--no-compile", action="store_true", help="leave out what takes minutes")
     p.add_argument(
-        "--rounds",
-        type=positive_int,
-        help=f"at most, default {ROUNDS}; a case ends sooner after {SECONDS_PER_CASE:.0f} s",
+        "--steps",
+        type=listed(str),
+        metavar="NAMES",
+        help="lines of the table (default: all, on a CPU without + compile)",
     )
-    p.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there too")
-    p.add_argument("--tiny", action="store_true", help="run every line, measure nothing")
+    p.add_argument("--no-compile", action="store_true", help="leave out what takes minutes")
+    add_data_option(p)
+    add_common_options(p, LIMITS)
     return p
 
 
-def picked(options: argparse.Namespace) -> list[Contender]:
+def picked(options: argparse.Namespace, device: torch.device) -> list[Contender]:
     """The contenders of the options; the reference always.
 
     Raises:
         InputError: there is none of a name.
     """
-    wanted = options.steps or list(CONTENDERS)
+    wanted = options.steps or [
+        name
+        for name in CONTENDERS
+        if options.tiny or device.type == "cuda" or name not in NOT_BY_ITSELF_ON_A_CPU
+    ]
     for name in wanted:
         if name not in CONTENDERS:
             raise InputError(f"--steps: no {name!r}; there are: {'; '.join(CONTENDERS)}")
@@ -83,22 +98,26 @@ def picked(options: argparse.Namespace) -> list[Contender]:
     ]
 
 
-def batches(case: Case, channels_last: bool, count: int) -> list[Batch]:
-    """Random images in a memory format, the same values in both."""
-    generator = torch.Generator().manual_seed(1)
-    shape = (case.batch_size, CHANNELS, case.size, case.size)
+def batches(case: Case, dataset: Dataset, channels_last: bool, count: int) -> list[Batch]:
+    """The first training batches in a memory format, the same values in both."""
+    loader = make_loader(
+        "torch",
+        dataset.train,
+        dataset,
+        batch_size=case.batch_size,
+        device=case.device,
+        seed=1,
+        augment=True,
+    )
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return [
-        Batch(
-            torch.randn(shape, generator=generator).to(case.device, memory_format=layout),
-            torch.randint(CLASSES, shape[:1], generator=generator).to(case.device),
-        )
-        for _ in range(count)
+        Batch(images.contiguous(memory_format=layout), labels)
+        for images, labels in islice(loader.epoch(0), count)
     ]
 
 
 def measure(
-    case: Case, contenders: list[Contender], rounds: int, seconds: float
+    case: Case, dataset: Dataset, contenders: list[Contender], limits: Limits
 ) -> tuple[list[dict[str, object]], dict[str, str]]:
     """Time the steps of all contenders in turn.
 
@@ -111,7 +130,7 @@ def measure(
     """
     absent = {c.name: r for c in contenders if (r := c.missing(case.device)) is not None}
     steps = STEPS_PER_CALL[case.device.type]
-    sets = {layout: batches(case, layout, SETS) for layout in (False, True)}
+    sets = {layout: batches(case, dataset, layout, SETS) for layout in (False, True)}
     rotations = {k: Rotation([[batch] * steps for batch in of_k]) for k, of_k in sets.items()}
     timers, losses = {}, {}
     for contender in contenders:
@@ -121,13 +140,25 @@ def measure(
         running = contender.make(case)
         running.step(sets[contender.channels_last][0])
         losses[contender.name] = running.loss() / case.batch_size
-        _refuse_another_loss(contender, losses)
+        _refuse_another_loss(case, contender, losses)
         rotation = rotations[contender.channels_last]
         timers[contender.name] = CallTimer(_several(running), rotation, _waiting(case.device))
-    found = interleave({name: timer.sample for name, timer in timers.items()}, rounds, seconds)
+    found = interleave(
+        {name: timer.sample for name, timer in timers.items()}, limits.rounds, limits.seconds
+    )
     per_step = {name: [s / steps for s in found.samples[name]] for name in timers}
-    rows = [_row(case, name, per_step, found.others, losses[name]) for name in per_step]
+    more = {"dataset": description(dataset), "others": found.others}
+    rows = [
+        _row(case, name, per_step, best_plain(per_step)) | {"loss": losses[name]} | more
+        for name in per_step
+    ]
     return rows, absent
+
+
+def best_plain(samples: dict[str, list[float]]) -> str:
+    """The plain contender with the lowest median; the reference is one."""
+    plain = [name for name in samples if CONTENDERS[name].kind == PLAIN]
+    return min(plain, key=lambda name: spread(samples[name]).median)
 
 
 def _several(running: Running):
@@ -142,86 +173,77 @@ def _waiting(device: torch.device):
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
-def _refuse_another_loss(contender: Contender, losses: dict[str, float]) -> None:
+def _refuse_another_loss(case: Case, contender: Contender, losses: dict[str, float]) -> None:
     reference, own = losses[REFERENCE], losses[contender.name]
-    if not abs(own - reference) <= WORST_ERROR[contender.amp] * reference:  # NaN too
+    if (
+        not abs(own - reference) <= WORST_ERROR[contender.in_bf16(case.device)] * reference
+    ):  # NaN too
         raise RuntimeError(
             f"{contender.name}: the loss of the first step is {own:.5g}, the reference's is "
             f"{reference:.5g}; it is not the same step, and was not timed"
         )
 
 
-def _row(
-    case: Case, name: str, samples: dict[str, list[float]], others: float, loss: float
-) -> dict[str, object]:
+def _row(case: Case, name: str, samples: dict[str, list[float]], plain: str) -> dict[str, object]:
     seconds = samples[name]
     return {
         "model": case.model,
         "batch_size": case.batch_size,
         "step": name,
-        "loss": loss,
         "ms": spread([1e3 * s for s in seconds])._asdict(),
         "images_per_second": case.batch_size / spread(seconds).median,
         "times_reference": spread(ratios(samples[REFERENCE], seconds))._asdict(),
+        "best_plain": plain,
+        "times_plain": spread(ratios(samples[plain], seconds))._asdict(),
         "rounds": len(seconds),
-        "others": others,
         "samples_ms": [round(1e3 * s, 4) for s in seconds],
     }
 
 
 def lines(found: dict[str, object]) -> list[str]:
     """Table and notes."""
-    cells = []
-    for row in found["rows"]:
-        ms, faster = row["ms"], row["times_reference"]
-        cells.append(
-            [
-                row["model"],
-                str(row["batch_size"]),
-                row["step"],
-                number(ms["median"]),
-                f"{number(ms['q1'])} - {number(ms['q3'])}",
-                f"{row['images_per_second']:,.0f}",
-                f"{faster['median']:.2f}",
-                f"{faster['q1']:.2f} - {faster['q3']:.2f}",
-                str(row["rounds"]),
-            ]
-        )
-    notes = [f"not here: {name}, {reason}" for name, reason in found["absent"].items()]
-    if any(row["others"] > QUIET for row in found["rows"]):
-        worst = max(row["others"] for row in found["rows"])
-        notes.append(
-            f"other processes took {100 * worst:.0f} % of the processors meanwhile; measure again "
-            "on a quiet machine"
-        )
-    return [*table(HEAD, cells), "", *notes]
+    rows = found["rows"]
+    best = {(row["model"], row["batch_size"]): row["best_plain"] for row in rows}
+    notes = [
+        *dict.fromkeys(row["dataset"] for row in rows),
+        *(f"fastest plain step of {model}, batch {n}: {name}" for (model, n), name in best.items()),
+        *(f"not here: {name}, {reason}" for name, reason in found["absent"].items()),
+        *busy_notes(rows),
+    ]
+    return [*table(HEAD, [_cells(row) for row in rows]), "", *notes]
+
+
+def _cells(row: dict[str, object]) -> list[str]:
+    ms, *faster = row["ms"], row["times_reference"], row["times_plain"]
+    return [
+        *(row["model"], str(row["batch_size"]), row["step"], number(ms["median"])),
+        *(f"{number(ms['q1'])} - {number(ms['q3'])}", f"{row['images_per_second']:,.0f}"),
+        *(text for times in faster for text in _times(times)),
+        str(row["rounds"]),
+    ]
+
+
+def _times(times: dict[str, float]) -> tuple[str, str]:
+    return f"{times['median']:.2f}", f"{times['q1']:.2f} - {times['q3']:.2f}"
 
 
 def main(argv: list[str] | None) -> None:
     """Run the command."""
     options = parser().parse_args(argv)
-    device = chosen_device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    cases = [Case(m, n, device, IMAGE_SIZE) for m in options.models for n in options.batch_sizes]
-    if options.tiny:
-        cases = [TINY._replace(device=device)]
-    for case in cases:
-        if case.model not in MODELS:
-            raise InputError(f"--models {case.model}: expected one of {', '.join(MODELS)}")
-    rounds = options.rounds or (TINY_ROUNDS if options.tiny else ROUNDS)
-    contenders = picked(options)
-    found = {"header": header(device), "rows": [], "absent": {}}
+    device, limits = device_of(options), limits_of(options, LIMITS)
+    contenders = picked(options, device)
+    asked = asked_cases(options.models, options.batch_sizes, device, options.tiny)
+    dataset = dataset_of(options)
+    benchmark = Benchmark(
+        EXPLANATION,
+        lambda case: f"{case.model}, batch {case.batch_size}",
+        lambda case: measure(case, dataset, contenders, limits),
+        lines,
+    )
     # Tiny runs torch.compile's lines without compiling: that takes minutes.
     stance = torch.compiler.set_stance("force_eager") if options.tiny else nullcontext()
     with stance:
-        for case in cases:
-            print(f"{case.model}, batch {case.batch_size} ...", file=sys.stderr, flush=True)
-            seconds = 0.0 if options.tiny else SECONDS_PER_CASE
-            rows, absent = measure(case, contenders, rounds, seconds)
-            found["rows"] += rows
-            found["absent"] |= absent
-            if options.json:  # after every case: an interrupted run leaves what it has measured
-                write_json(options.json, {**found, "table": lines(found)})
-    print("\n".join([*EXPLANATION, *header_lines(found["header"]), "", *lines(found)]))
+        run_cases(benchmark, asked, device, options.json)
 
 
 if __name__ == "__main__":

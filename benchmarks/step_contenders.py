@@ -8,15 +8,17 @@ from torch import Tensor, nn
 
 from benchmarks import reference_train
 from ffdwv_fast.data.loader import Batch
-from ffdwv_fast.engine.precision import Precision
+from ffdwv_fast.engine.precision import AUTO, Precision, chosen_amp, computes_in_bf16
 from ffdwv_fast.engine.speedups import SPEEDUPS, Speedups
 from ffdwv_fast.engine.step import EagerStep
 from ffdwv_fast.engine.step_body import StepBody
 from ffdwv_fast.engine.step_graph import CudaGraphRecorder, GraphStep
+from ffdwv_fast.errors import InputError
 from ffdwv_fast.methods import METHODS
 from ffdwv_fast.models import MODELS
 
 REFERENCE = "reference"
+PLAIN, PACKAGE = "plain", "package"
 CLASSES = 10
 CHANNELS = 3
 LEARNING_RATE = 1e-3  # small: the steps are many, and on random images
@@ -30,13 +32,11 @@ class Case(NamedTuple):
         model: a name in MODELS.
         batch_size: images per step.
         device: where it is taken.
-        size: height and width of the images.
     """
 
     model: str
     batch_size: int
     device: torch.device
-    size: int
 
 
 class Running(NamedTuple):
@@ -56,19 +56,42 @@ class Contender(NamedTuple):
 
     Attributes:
         name: in the table.
+        kind: PLAIN, the reference among them, or PACKAGE.
         make: sets it up; the weights depend on nothing but the case.
-        amp: whether it computes in bfloat16.
+        amp: whether it asks for bfloat16; a package's line then has what `train --amp` has, which
+            is float32 on a CPU that would emulate it.
         channels_last: the memory format of its images.
         compiled: whether torch.compile is in it, which takes minutes.
         missing: why it cannot run on a device, or None.
     """
 
     name: str
+    kind: str
     make: Callable[[Case], Running]
     amp: bool
     channels_last: bool
     compiled: bool = False
     missing: Callable[[torch.device], str | None] = lambda _device: None
+
+    def in_bf16(self, device: torch.device) -> bool:
+        """Whether it computes in bfloat16 there."""
+        return self.amp and (self.kind == PLAIN or computes_in_bf16(device))
+
+
+def asked_cases(
+    models: list[str], batch_sizes: list[int], device: torch.device, tiny: bool
+) -> list[Case]:
+    """Every model with every batch size; a tiny case where nothing is to be measured.
+
+    Raises:
+        InputError: there is no model of a name.
+    """
+    for model in models:
+        if model not in MODELS:
+            raise InputError(f"--models {model}: expected one of {', '.join(MODELS)}")
+    if tiny:
+        return [Case("resnet8", 4, device)]
+    return [Case(model, n, device) for model in models for n in batch_sizes]
 
 
 def similarity(device: torch.device) -> Tensor:
@@ -102,7 +125,7 @@ def plain(amp: bool, channels_last: bool, compiled: bool) -> Contender:
         return Running(step, lambda: sums.loss.item())
 
     name = "plain, " + ", ".join(chosen) if chosen else REFERENCE
-    return Contender(name, make, amp, channels_last, compiled)
+    return Contender(name, PLAIN, make, amp, channels_last, compiled)
 
 
 def _in_channels_last(model: nn.Module) -> nn.Module:
@@ -113,7 +136,7 @@ def _in_channels_last(model: nn.Module) -> nn.Module:
 def package(
     name: str, on: tuple[str, ...], graph: bool = False, compiled: bool = False
 ) -> Contender:
-    """The package's step in bfloat16 with the speed-ups that are named."""
+    """The package's step in the precision of `train --amp` with the speed-ups that are named."""
     speedups = Speedups.without(set(SPEEDUPS) - set(on))
 
     def make(case: Case) -> Running:
@@ -125,7 +148,7 @@ def package(
             skip_counters=speedups.skip_counters,
         ).to(case.device)
         method = METHODS["ffdwv"](similarity(case.device), 1.0).to(case.device)
-        precision = Precision("bf16", case.device)
+        precision = Precision(chosen_amp(AUTO, case.device), case.device)
         body = StepBody(model, method, precision, WEIGHT_DECAY, speedups, compiled)
         body.set_learning_rate(LEARNING_RATE)
         step = GraphStep(body, CudaGraphRecorder(case.device)) if graph else EagerStep(body)
@@ -134,7 +157,7 @@ def package(
     def missing(device: torch.device) -> str | None:
         return "needs a GPU" if graph and device.type != "cuda" else None
 
-    return Contender(name, make, True, speedups.channels_last, compiled, missing)
+    return Contender(name, PACKAGE, make, True, speedups.channels_last, compiled, missing)
 
 
 def _contenders() -> list[Contender]:
@@ -152,4 +175,5 @@ def _contenders() -> list[Contender]:
     return found
 
 
+AMP_STEP = {"cpu": "+ weight-copies", "cuda": "+ cuda-graph"}  # what `train --amp` runs
 CONTENDERS: dict[str, Contender] = {one.name: one for one in _contenders()}

@@ -11,10 +11,10 @@ import functools
 import pytest
 import torch
 
-from benchmarks.loss import BANDWIDTH_SHAPES, DTYPES, ROUNDS, SECONDS_PER_CASE, TRAINING_SHAPES
+from benchmarks.loss import BANDWIDTH_SHAPES, DTYPES, LIMITS, TRAINING_SHAPES
 from benchmarks.loss_contenders import CONTENDERS, WORKLOADS
 from benchmarks.loss_inputs import Case
-from benchmarks.loss_measure import Limits, measure
+from benchmarks.loss_measure import measure
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SHAPES = TRAINING_SHAPES + (BANDWIDTH_SHAPES if DEVICE.type == "cuda" else ())
@@ -39,7 +39,7 @@ CLOCK = PlaybackClock()
 @functools.lru_cache(maxsize=1)
 def measured(case: Case) -> tuple[dict[str, dict], dict[str, str]]:
     """Rows of a case by contender, and who is absent."""
-    rows, absent = measure(case, Limits(ROUNDS, SECONDS_PER_CASE, tiny=False))
+    rows, absent = measure(case, LIMITS)
     return {row["contender"]: row for row in rows}, absent
 
 

@@ -104,6 +104,20 @@ class CallTimer(Generic[T]):
         return min(max(1, math.ceil(SECONDS_PER_SAMPLE / seconds)), len(self._rotation))
 
 
+class Limits(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+        rounds: at most.
+        seconds: per case and clock; then no further round is begun.
+        tiny: run every line, measure nothing.
+    """
+
+    rounds: int
+    seconds: float
+    tiny: bool = False
+
+
 class Interleaved(NamedTuple):
     """What `interleave` gives.
 

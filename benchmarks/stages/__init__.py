@@ -1,6 +1,6 @@
 """The stages of the GPU suite by name, in the order in which they run."""
 
-from benchmarks.stages import build, cuda_tests, loader, loss, sanitizer, step
+from benchmarks.stages import build, cuda_tests, loader, loss, profile, sanitizer, step
 from benchmarks.stages.stage import Stage
 
 STAGES: dict[str, Stage] = {
@@ -12,5 +12,6 @@ STAGES: dict[str, Stage] = {
         loss.STAGE,
         step.STAGE,
         loader.STAGE,
+        profile.STAGE,
     )
 }

@@ -51,10 +51,11 @@ def test_sets_exceed_the_cache_within_bounded_memory(size):
     assert count * size <= max(1 << 30, 3 * size)
 
 
-def test_sets_differ_in_logits_labels_and_matrix():
+def test_sets_differ_in_logits_labels_and_teacher_and_share_the_matrix():
     first, second, *_ = make_sets(SMALL, similarity=True, teacher=True, tiny=True)
-    for a, b in zip(first, second, strict=True):
-        assert not torch.equal(a, b)
+    for name in ("logits", "labels", "teacher"):
+        assert not torch.equal(getattr(first, name), getattr(second, name))
+    assert first.similarity is second.similarity  # as in training
     assert torch.allclose(first.similarity.sum(1), torch.ones(5))
 
 

@@ -7,15 +7,17 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import loader, reference_train, step, step_contenders
+from benchmarks.images import random_dataset
 from benchmarks.step_contenders import CONTENDERS, REFERENCE, Case, similarity
-from benchmarks.timing import ratios, spread
+from benchmarks.timing import Limits, ratios, spread
 from ffdwv_fast.command import run_command
 from ffdwv_fast.data.digits import load_digits
 from ffdwv_fast.data.loader import LOADERS
 from ffdwv_fast.engine.speedups import SPEEDUPS
 
 CPU = torch.device("cpu")
-CASE = Case("resnet8", 6, CPU, 8)
+CASE = Case("resnet8", 6, CPU)
+DATASET = random_dataset(18, 8)
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +32,10 @@ def test_contender_trains_as_the_reference_does(name):
     runs = CONTENDERS[REFERENCE].make(CASE), contender.make(CASE)
     formats = False, contender.channels_last
     for running, layout in zip(runs, formats, strict=True):
-        for batch in step.batches(CASE, layout, 3):
+        for batch in step.batches(CASE, DATASET, layout, 3):
             running.step(batch)
     reference, own = (running.loss() / 3 / CASE.batch_size for running in runs)
-    assert own == pytest.approx(reference, rel=3e-2 if contender.amp else 1e-4)
+    assert own == pytest.approx(reference, rel=3e-2 if contender.in_bf16(CPU) else 1e-4)
 
 
 def test_each_speedup_has_a_line_of_its_own():
@@ -52,15 +54,44 @@ def test_contender_that_computes_another_loss_is_not_timed(monkeypatch):
 
     wrong = CONTENDERS["fused loss"]._replace(make=make)
     with pytest.raises(RuntimeError, match=r"fused loss: .* it is not the same step"):
-        step.measure(CASE, [CONTENDERS[REFERENCE], wrong], 1, 0.0)
+        step.measure(CASE, DATASET, [CONTENDERS[REFERENCE], wrong], Limits(1, 0.0))
 
 
 def test_batches_are_the_same_pixels_in_both_formats():
-    plain, last = (step.batches(CASE, layout, 2) for layout in (False, True))
+    plain, last = (step.batches(CASE, DATASET, layout, 2) for layout in (False, True))
     assert plain[0].images.is_contiguous()
     assert last[0].images.is_contiguous(memory_format=torch.channels_last)
     assert all(torch.equal(a.images, b.images) for a, b in zip(plain, last, strict=True))
     assert not torch.equal(plain[0].images, plain[1].images)
+    # Pixels of 0 to 255 at mean and standard deviation 0.5.
+    assert plain[0].images.abs().max() <= 1
+    assert plain[0].images.max().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "compiled"),
+    [
+        ([], 5),  # four plain ones, and one that needs a GPU
+        (["--no-compile"], 0),
+        (["--tiny"], 6),
+        (["--steps", "+ compile"], 1),
+    ],
+)
+def test_lines_that_compile_on_a_cpu(options, compiled):
+    chosen = step.picked(step.parser().parse_args(options), CPU)
+    assert sum(contender.compiled for contender in chosen) == compiled
+    assert chosen[0].name == REFERENCE
+
+
+def test_fastest_plain_step_is_one_of_pytorchs_own():
+    samples = {
+        REFERENCE: [3.0, 3.1, 9.0],
+        "plain, amp": [2.0, 2.1, 2.2],
+        "plain, compile": [1.0, 2.5, 2.5],
+        "+ weight-copies": [1.0, 1.0, 1.0],
+    }
+    assert step.best_plain(samples) == "plain, amp"
+    assert step.best_plain({REFERENCE: [3.0], "fused loss": [1.0]}) == REFERENCE
 
 
 def test_step_command_prints_a_table_and_writes_the_numbers(tmp_path, capsys):
@@ -72,6 +103,9 @@ def test_step_command_prints_a_table_and_writes_the_numbers(tmp_path, capsys):
     assert [reference["step"], fused["step"]] == [REFERENCE, "fused loss"]
     wanted = spread(ratios(reference["samples_ms"], fused["samples_ms"])).median
     assert fused["times_reference"]["median"] == pytest.approx(wanted, rel=1e-3)
+    assert fused["best_plain"] == REFERENCE  # the only plain step that was asked for
+    assert fused["times_plain"] == fused["times_reference"]
+    assert "fastest plain step of resnet8, batch 4: reference" in printed
     assert fused["images_per_second"] == pytest.approx(4e3 / fused["ms"]["median"])
     assert written["absent"] == {"+ cuda-graph": "needs a GPU"}
     assert all(line in printed for line in written["table"])
@@ -92,6 +126,20 @@ def test_loader_command_measures_every_loader_alone_and_with_the_step(tmp_path, 
         assert row["cost"]["median"] == pytest.approx(cost)
         assert rows["alone", name]["images_per_second"] > 0
     assert all(line in printed for line in written["table"])
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.25, 8), (1.0, 4), (0.001, 2000)])
+def test_an_epoch_with_the_step_takes_two_seconds_or_four_steps(seconds, steps):
+    warming_up = iter([5.0, seconds, 1.1 * seconds])
+    assert loader.steps_of_an_epoch(lambda: next(warming_up)) == steps
+
+
+def test_loader_that_cannot_run_is_named_with_the_reason(monkeypatch):
+    monkeypatch.setattr(loader, "dali_available", lambda: False)
+    monkeypatch.setattr(loader, "why_not_on", lambda device: f"not built for {device}")
+    found, absent = loader.loaders(DATASET, CASE)
+    assert set(found) == {REFERENCE, "torch"}
+    assert absent == {"dali": "DALI is not installed", "gpu": "not built for cpu"}
 
 
 def test_a_loaders_seconds_are_those_of_its_whole_epoch():
@@ -143,7 +191,7 @@ def test_reference_images_are_crops_of_the_padded_ones_and_not_always_the_same()
 
 
 def test_reference_flips_half_of_the_images_of_sets_that_may_be():
-    flips = loader.random_dataset(4, 8)
+    flips = random_dataset(4, 8)
     images = reference_train.Images(flips.train, flips, train=True)
     images.padding = 0
     raw = (torch.from_numpy(flips.train.images[1]).permute(2, 0, 1) / 255 - 0.5) / 0.5
