@@ -28,7 +28,7 @@ from ffdwv_fast.command import ArgumentParser, positive_int, run_command
 from ffdwv_fast.data.dali_loader import dali_available
 from ffdwv_fast.data.dataset import Dataset
 from ffdwv_fast.data.image_op import why_not_on
-from ffdwv_fast.data.loader import LOADERS, Batch, make_loader
+from ffdwv_fast.data.loader import LOADERS, Batch, Loader, make_loader
 from ffdwv_fast.models import MODELS
 
 REFERENCE = "reference"
@@ -85,16 +85,7 @@ def loaders(dataset: Dataset, case: Case) -> tuple[dict[str, Batches], dict[str,
         if reason is not None:
             absent[kind] = reason
             continue
-        loader = make_loader(
-            kind,
-            dataset.train,
-            dataset,
-            batch_size=case.batch_size,
-            device=case.device,
-            seed=0,
-            augment=True,
-            half=case.device.type == "cuda",
-        )
+        loader = _loader(kind, dataset, case)
         found[kind] = lambda loader=loader: loader.epoch(0)
     return found, absent
 
@@ -187,9 +178,9 @@ def _measure_with_step(
     return rows, absent
 
 
-def _first_batch(dataset: Dataset, case: Case) -> Batch:
-    loader = make_loader(
-        "torch",
+def _loader(kind: str, dataset: Dataset, case: Case) -> Loader:
+    return make_loader(
+        kind,
         dataset.train,
         dataset,
         batch_size=case.batch_size,
@@ -198,6 +189,10 @@ def _first_batch(dataset: Dataset, case: Case) -> Batch:
         augment=True,
         half=case.device.type == "cuda",
     )
+
+
+def _first_batch(dataset: Dataset, case: Case) -> Batch:
+    loader = _loader("torch", dataset, case)
     return next(loader.epoch(0))
 
 
