@@ -34,6 +34,7 @@ from ffdwv_fast.data.dali_loader import dali_available
 from ffdwv_fast.data.registry import load_dataset
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.models import MODELS
+from ffdwv_fast.reproduce.statistics import paired_difference
 
 MARGIN = 1.5  # points of test error
 CONFIDENCE = 0.9  # two one-sided tests at 5 %
@@ -180,13 +181,8 @@ def difference(reference: Sequence[float], fast: Sequence[float]) -> Difference:
         reference: test errors in percent, at least two.
         fast: those of the same seeds, in the same order.
     """
-    from scipy.stats import t
-
-    differences = [own - other for own, other in zip(fast, reference, strict=True)]
-    n, mean, sd = len(differences), statistics.fmean(differences), statistics.stdev(differences)
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / n**0.5
-    low, high = mean - half, mean + half
-    return Difference(mean, sd, n, low, high, low >= -MARGIN and high <= MARGIN)
+    found = paired_difference(dict(enumerate(fast)), dict(enumerate(reference)), CONFIDENCE)
+    return Difference(*found, found.low >= -MARGIN and found.high <= MARGIN)
 
 
 def lines(found: dict[str, object]) -> list[str]:
