@@ -169,12 +169,10 @@ def train(args: Namespace, dataset: Dataset, similarity: Tensor | None) -> None:
     for epoch in range(args.epochs):
         rate, loss = train_epoch(model, optimizer, train_loader, similarity, device)
         schedule.step()
-        error = evaluate(model, test_loader, device)
-        print(
-            f"epoch {epoch + 1}/{args.epochs}  loss {loss:.3f}  test error {error:5.2f} %  "
-            f"{rate:,.0f} images/s",
-            flush=True,
-        )
+        line = f"epoch {epoch + 1}/{args.epochs}  loss {loss:.3f}  {rate:,.0f} images/s"
+        if (epoch + 1) % args.evaluate_every == 0 or epoch + 1 == args.epochs:
+            line += f"  test error {evaluate(model, test_loader, device):5.2f} %"
+        print(line, flush=True)
 
 
 def parser() -> ArgumentParser:
@@ -186,6 +184,9 @@ def parser() -> ArgumentParser:
     p.add_argument("--limit", type=positive_int, metavar="N", help="use N training images")
     p.add_argument("--model", choices=MODELS, default="resnet32", help="the network")
     p.add_argument("--epochs", type=positive_int, default=300, help="passes over the images")
+    p.add_argument(
+        "--evaluate-every", type=positive_int, default=1, metavar="N", help="epochs; and the last"
+    )
     p.add_argument("--batch-size", type=positive_int, default=128, help="images per step")
     p.add_argument("--lr", type=positive_float, default=0.1, help="learning rate")
     p.add_argument("--weight-decay", type=non_negative_float, default=1e-4, help="of all weights")

@@ -37,6 +37,7 @@ class Configuration(NamedTuple):
         weight_decay: of every parameter.
         device: "cpu" or "cuda".
         loader: of the fast path.
+        amp: of the fast path; the reference computes in float32.
         torch: its version.
     """
 
@@ -50,6 +51,7 @@ class Configuration(NamedTuple):
     weight_decay: float
     device: str
     loader: str
+    amp: str
     torch: str
 
 
@@ -69,6 +71,7 @@ def command(job: Job, config: Configuration, data_dir: Path, out: Path) -> list[
         "--data-dir": data_dir,
         "--model": c.model,
         "--epochs": c.epochs,
+        "--evaluate-every": c.epochs,
         "--batch-size": c.batch_size,
         "--lr": c.lr,
         "--weight-decay": c.weight_decay,
@@ -78,8 +81,8 @@ def command(job: Job, config: Configuration, data_dir: Path, out: Path) -> list[
     if job.arm == REFERENCE:
         program, own = ["-m", "benchmarks.reference_train"], {"--limit": c.images}
     else:
-        program = ["-m", "ffdwv_fast.train", "--amp", "bf16"]
-        own = {"--train-limit": c.images, "--loader": c.loader, "--out": out}
+        program = ["-m", "ffdwv_fast.train"]
+        own = {"--train-limit": c.images, "--loader": c.loader, "--amp": c.amp, "--out": out}
     options = [str(word) for pair in {**recipe, **own}.items() for word in pair]
     return [*program, *options]
 

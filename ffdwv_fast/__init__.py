@@ -17,12 +17,13 @@ from ffdwv_fast.loss import (
     soft_target_loss,
 )
 from ffdwv_fast.models import resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
-from ffdwv_fast.semantics import class_vectors, similarity_matrix
+from ffdwv_fast.semantics import SimilarityRows, class_vectors, similarity_matrix
 
 __all__ = [
     "FFDWVLoss",
     "InputError",
     "LossParts",
+    "SimilarityRows",
     "build_info",
     "class_vectors",
     "distillation_loss",

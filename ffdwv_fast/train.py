@@ -156,6 +156,13 @@ def parser() -> ArgumentParser:
         help="a run for each, at once on a GPU, one after the other on a CPU",
     )
     how.add_argument(
+        "--evaluate-every",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="epochs from one evaluation to the next; the last epoch is always evaluated",
+    )
+    how.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -424,6 +431,7 @@ def _config(
             "temperature": _teacher_temperature(args.temperature),
         },
         teacher_dir=str(args.teacher_dir),
+        evaluate_every=args.evaluate_every,
     )
 
 

@@ -90,6 +90,16 @@ def test_saved_weights_give_the_reported_error(tmp_path):
     assert run["summary"]["test_error"] == pytest.approx(100 * wrong.item(), abs=1e-9)
 
 
+def test_evaluating_less_often_changes_nothing_else(tmp_path):
+    options = ("--loader", "torch", "--epochs", "5")
+    often = train(tmp_path / "a", *options)
+    seldom = train(tmp_path / "b", *options, "--evaluate-every", "2")
+    expected = without_rates(often["metrics"])
+    expected[0]["test_error"] = expected[2]["test_error"] = None
+    assert without_rates(seldom["metrics"]) == expected
+    assert seldom["summary"]["test_nll"] == often["summary"]["test_nll"]
+
+
 def test_same_seed_same_run_and_another_seed_another(tmp_path):
     first = train(tmp_path / "a", "--loader", "torch")
     again = train(tmp_path / "b", "--loader", "torch")

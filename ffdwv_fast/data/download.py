@@ -1,5 +1,6 @@
 """Archives: fetched once, checked, and unpacked without trusting their contents."""
 
+import gzip
 import os.path
 import shutil
 import tarfile
@@ -7,16 +8,20 @@ import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.https import DownloadError, Part, download, file_checksum
 
-TIMEOUT_SECONDS = 30
+MOST_ARCHIVE_BYTES = 1 << 30
+MOST_MEMBERS = 100
+MOST_OTHER_BYTES = 1 << 20  # of wanted files of any size, unwanted ones and tar's own blocks
 
 
 def fetch(url: str, sha256: str, archive: Path, instead: str) -> None:
     """Make sure that ``archive`` is there and has this checksum; download it only if it is absent.
 
-    A partial download is never left behind, and a file of another checksum never replaced.
+    A partial download is never left under its name, and a file of another checksum never replaced.
 
     Args:
         url: where it is published.
@@ -27,31 +32,21 @@ def fetch(url: str, sha256: str, archive: Path, instead: str) -> None:
     Raises:
         InputError: the file there has another checksum, or the download fails or does not match.
     """
-    import pooch
-
     if os.path.exists(archive):
         _check_sum(archive, sha256, url)
         return
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)
     try:
-        pooch.retrieve(
-            url, f"sha256:{sha256}", archive.name, path=archive.parent, downloader=downloader
-        )
-    # pooch lets through whatever requests, urllib3 and the file system raise: OSError covers all
-    # but the mismatch, a ValueError.
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        download([Part(url, MOST_ARCHIVE_BYTES, "sha256", sha256)], archive)
+    except DownloadError as error:
         raise InputError(
-            f"downloading {url} failed ({reason}): place the file by hand as {archive} "
+            f"downloading {url} failed ({error}): place the file by hand as {archive} "
             f"(SHA-256 {sha256}), or {instead}"
         ) from error
 
 
 def _check_sum(archive: Path, sha256: str, url: str) -> None:
-    import pooch
-
     try:
-        found = pooch.file_hash(str(archive), alg="sha256")
+        found = file_checksum(archive)
     except OSError as error:
         raise InputError(f"cannot read {archive}: {error.strerror}") from error
     if found != sha256:
@@ -61,62 +56,100 @@ def _check_sum(archive: Path, sha256: str, url: str) -> None:
         )
 
 
+class _Bounded:
+    """A stream that ends with an error where it is longer than it may be.
+
+    tarfile takes sizes at their word: a header may announce terabytes, which a few kilobytes of
+    gzip deliver.
+    """
+
+    def __init__(self, stream: BinaryIO, most_bytes: int):
+        self._stream = stream
+        self._left = most_bytes
+
+    def read(self, size: int) -> bytes:
+        content = self._stream.read(min(size, self._left + 1))
+        self._left -= len(content)
+        if self._left < 0:
+            raise tarfile.TarError("it unpacks to more bytes than its files can have")
+        return content
+
+
 def unpack(archive: Path, folder: Path, sizes: Mapping[str, int | None]) -> None:
     """Unpack the wanted files of a .tar.gz whose members all lie in one folder.
 
     The files are written beside ``folder`` and renamed into place together, so that ``folder``
     exists only when it is complete. Files of the archive that are not wanted are not written.
+    No more is decompressed than the wanted sizes and 1 MiB, whatever the archive announces.
 
     Args:
         archive: the .tar.gz.
         folder: the folder to create; the archive's members are called ``folder.name/...``.
-        sizes: the wanted files' sizes in bytes by name, None for any size.
+        sizes: the wanted files' sizes in bytes by name, None for any size within that 1 MiB.
 
     Raises:
         InputError: the archive is damaged, has a member that is neither a file of that folder nor
-            the folder itself (a link, a path that leads elsewhere), or lacks a wanted file of the
-            right size.
+            the folder itself (a link, a path that leads elsewhere), has one twice, more than 100
+            or too much content, or lacks a wanted file of the right size; or the disk is full.
     """
+    most_bytes = sum(size or 0 for size in sizes.values()) + MOST_OTHER_BYTES
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder.parent) as temporary,
-            tarfile.open(archive, "r:gz") as members,
+            gzip.open(archive) as content,
+            tarfile.open(fileobj=_Bounded(content, most_bytes), mode="r|") as members,
         ):
             complete = Path(temporary) / folder.name
             complete.mkdir()
             _write_members(members, complete, sizes, archive)
             _move(complete, folder)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise InputError(f"cannot unpack {archive} into {folder.parent}: {error}") from error
+    except InputError:
+        raise
+    # ValueError and OverflowError: what tarfile makes of some damaged headers.
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"cannot unpack {archive} into {folder.parent}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _write_members(
     members: tarfile.TarFile, folder: Path, sizes: Mapping[str, int | None], archive: Path
 ) -> None:
-    missing = set(sizes)
-    for member in members:
+    seen: set[str] = set()
+    for count, member in enumerate(members, 1):
+        if count > MOST_MEMBERS:
+            raise _refused(archive, f"holds more than {MOST_MEMBERS} files")
         path = PurePosixPath(member.name)
         if member.isdir() and path == PurePosixPath(folder.name):
             continue
-        if not member.isreg() or path.parent != PurePosixPath(folder.name):
-            raise InputError(
-                f"{archive} holds {member.name!r}, expected only plain files in {folder.name}/: "
-                "delete it and download it again"
-            )
-        if path.name not in missing:
+        _check_member(member, path, folder.name, seen, archive)
+        seen.add(path.name)
+        if path.name not in sizes:
             continue
         if sizes[path.name] not in (None, member.size):
             raise InputError(
                 f"{path.name} in {archive} has {member.size} bytes, expected {sizes[path.name]}: "
                 "delete it and download it again"
             )
-        missing.remove(path.name)
         with members.extractfile(member) as source, open(folder / path.name, "xb") as target:
             shutil.copyfileobj(source, target)
+    missing = sizes.keys() - seen
     if missing:
-        raise InputError(
-            f"{archive} lacks {', '.join(sorted(missing))}: delete it and download it again"
-        )
+        raise _refused(archive, f"lacks {', '.join(sorted(missing))}")
+
+
+def _check_member(
+    member: tarfile.TarInfo, path: PurePosixPath, folder: str, seen: set[str], archive: Path
+) -> None:
+    plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+    if not plain or path.parent != PurePosixPath(folder):
+        raise _refused(archive, f"holds {member.name!r}, expected only plain files in {folder}/")
+    if path.name in seen:
+        raise _refused(archive, f"holds {member.name!r} twice")
+
+
+def _refused(archive: Path, what: str) -> InputError:
+    return InputError(f"{archive} {what}: delete it and download it again")
 
 
 def _move(complete: Path, folder: Path) -> None:

@@ -36,6 +36,7 @@ class TrainConfig:
         teacher: its network (model), its weights (file; None: trained, see engine/teacher.py) and
             the temperature; None for methods without.
         teacher_dir: folder of the teachers that are trained.
+        evaluate_every: epochs from one evaluation to the next.
     """
 
     method: str
@@ -63,3 +64,4 @@ class TrainConfig:
     validation: int | None = None
     teacher: dict[str, object] | None = None
     teacher_dir: str = "runs/teachers"
+    evaluate_every: int = 1

@@ -23,13 +23,12 @@ def draw_curves(records: Sequence[EpochRecord], title: str, path: Path) -> None:
     error, loss = figure.subplots(1, 2)
     marker = "o" if len(records) < 30 else ""
 
-    evaluated, _ = records[-1].evaluated_error
-    for name in ("train", evaluated, "peer"):
+    for name in ("train", "test", "validation", "peer"):
         values = [getattr(r, f"{name}_error") for r in records]
-        if None in values:
-            continue
-        label = f"{name} (last: {values[-1]:.2f} %)"
-        error.plot(epochs, values, marker=marker, ms=3, label=label)
+        points = [(epoch, v) for epoch, v in zip(epochs, values, strict=True) if v is not None]
+        if points:
+            label = f"{name} (last: {points[-1][1]:.2f} %)"
+            error.plot(*zip(*points, strict=True), marker=marker, ms=3, label=label)
     error.set(xlabel="epoch", ylabel="top-1 error, %", ylim=(0, None))
 
     parts = {"loss": "train_loss", "cross-entropy": "train_ce", "soft term": "train_kl"}

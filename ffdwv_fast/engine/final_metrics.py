@@ -87,14 +87,16 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = ECE_B
 def top_k_error(logits: Tensor, labels: Tensor, k: int) -> float:
     """Percent of the labels that are not among the k largest logits; of equal ones the first is.
 
+    A label whose own logit is NaN is not among them.
+
     Args:
-        logits: [N, C].
-        labels: [N] int64.
+        logits: [N, C] of any floating dtype, on any device.
+        labels: [N] int64, on the same device.
         k: with k >= C the error is 0.
     """
     own = logits.gather(1, labels[:, None])
-    before = torch.arange(logits.shape[1]) < labels[:, None]
-    ahead = (logits > own) | ((logits == own) & before)
+    before = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
+    ahead = ~(logits <= own) | ((logits == own) & before)
     return 100 * (ahead.sum(dim=1) >= k).double().mean().item()
 
 

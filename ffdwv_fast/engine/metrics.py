@@ -43,13 +43,11 @@ class MetricSums:
         self.values.zero_()
         self._images = 0
 
-    def add(self, loss: Tensor, parts: Tensor, images: int) -> None:
-        """Add a batch: its mean loss [], its parts [3] (see Method) and its size."""
-        self.add_on_device(loss, parts, images)
-        self.count(images)
-
     def add_on_device(self, loss: Tensor, parts: Tensor, images: int) -> None:
-        """The part of `add` that a CUDA graph can hold."""
+        """Add a batch: its mean loss [], its parts [3] (see Method) and its size.
+
+        A CUDA graph can hold it; `count` is the rest.
+        """
         if images not in self._weights:
             self._weights[images] = torch.full_like(parts, images)
             self._weights[images][2] = 1  # correct is a count already
@@ -57,7 +55,7 @@ class MetricSums:
         self._parts.addcmul_(parts, self._weights[images])
 
     def count(self, images: int) -> None:
-        """The rest of `add`."""
+        """The part of adding a batch that happens on the host."""
         self._images += images
 
     def read(self) -> EpochMetrics:

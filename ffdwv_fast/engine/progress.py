@@ -64,12 +64,13 @@ class Progress:
         """An epoch has ended."""
         self._last_line = time.perf_counter()
         parts = _parts(record.train_ce, record.train_kl)
-        images, error = record.evaluated_error
+        evaluated = record.evaluated_error
+        error = "" if evaluated is None else "{} error {:5.2f} %".format(*evaluated)
         peer = "" if record.peer_error is None else f" (peer {record.peer_error:5.2f} %)"
         self._write(
             f"epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}  lr {record.lr:.4g}  "
             f"loss {record.train_loss:.3f}{parts}  "
-            f"train error {record.train_error:5.2f} %  {images} error {error:5.2f} %{peer}  "
+            f"train error {record.train_error:5.2f} %  {error}{peer}  "
             f"{record.images_per_second:,.0f} images/s  ETA {self._eta()}"
         )
 

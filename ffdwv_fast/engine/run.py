@@ -15,7 +15,6 @@ from ffdwv_fast.data.loader import Loader, make_loader
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.costs import costs
 from ffdwv_fast.engine.environment import hardware, versions
-from ffdwv_fast.engine.evaluate import predictions
 from ffdwv_fast.engine.final_metrics import final_metrics
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.progress import Progress
@@ -143,13 +142,12 @@ class Run:
         return summary
 
     def _measure(self) -> None:
-        """What is measured once, of the first network, while the loaders are open."""
+        """What is measured once, of the first network."""
         trainer = self.trainer
         with trainer.stopwatch.on("evaluation"):
-            logits, labels = predictions(
-                members(trainer.model)[0], trainer.test_loader, trainer.precision
+            metrics = final_metrics(
+                *trainer.predictions, self._dataset.superclasses, self._similarity
             )
-            metrics = final_metrics(logits, labels, self._dataset.superclasses, self._similarity)
         self._final_metrics = {
             f"{trainer.evaluated_on}_{name}": value for name, value in metrics._asdict().items()
         }
@@ -203,6 +201,7 @@ def _trainer(
         lr=config.lr,
         soft_weights=None if config.soft_weight_schedule == "constant" else weights,
         evaluated_on="test" if config.validation is None else "validation",
+        evaluate_every=config.evaluate_every,
     )
 
 
@@ -244,7 +243,7 @@ def _method(config: TrainConfig, dataset: Dataset, similarity: Tensor | None) ->
 
 def _errors(last: EpochRecord) -> dict[str, float]:
     """The errors on the images evaluated on, under the name of these: no other is known."""
-    name, error = last.evaluated_error
+    name, error = last.evaluated_error  # after the last epoch there is one
     peer = {} if last.peer_error is None else {"peer_error": last.peer_error}
     return {f"{name}_error": error, **peer}
 

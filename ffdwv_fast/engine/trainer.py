@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ffdwv_fast.data.loader import Batch, Loader
-from ffdwv_fast.engine.evaluate import evaluate
+from ffdwv_fast.engine.evaluate import predictions
+from ffdwv_fast.engine.final_metrics import top_k_error
 from ffdwv_fast.engine.metrics import MetricSums
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.schedule import learning_rate
@@ -31,9 +32,9 @@ class EpochRecord(NamedTuple):
         train_kl: the soft-target term in it, before its weight; None for methods without.
         train_error: top-1 error on the augmented training images.
         test_error: top-1 error on the test set, after the epoch; None where a validation set
-            stands in for it.
+            stands in for it, and after epochs without evaluation.
         images_per_second: training images over training time, evaluation left out.
-        validation_error: top-1 error on the validation set, after the epoch; None without.
+        validation_error: the same on the validation set; None without one.
         peer_error: what the second network has, of methods that train two; the training metrics
             above but the loss, which is the sum of theirs, are the first one's. None for others.
     """
@@ -50,11 +51,10 @@ class EpochRecord(NamedTuple):
     peer_error: float | None = None
 
     @property
-    def evaluated_error(self) -> tuple[str, float]:
-        """What the network was evaluated on, "test" or "validation", and its error there."""
-        if self.validation_error is None:
-            return "test", self.test_error
-        return "validation", self.validation_error
+    def evaluated_error(self) -> tuple[str, float] | None:
+        """What the network was evaluated on, "test" or "validation", and its error there, if so."""
+        errors = {"test": self.test_error, "validation": self.validation_error}
+        return next(((name, error) for name, error in errors.items() if error is not None), None)
 
 
 class StepListener(Protocol):
@@ -79,8 +79,11 @@ class Trainer:
         soft_weights: the method's soft weight in each epoch, for steps that are no CUDA graph; None
             leaves it as it is.
         evaluated_on: "test" or "validation": what the batches to evaluate on are.
+        evaluate_every: epochs from one evaluation to the next; after the last there is one always.
 
     Attributes:
+        predictions: logits [N, C] and labels [N] of the last evaluation, of the first network; None
+            before it.
         stopwatch: where the host's time has gone: preparation, data, step, evaluation.
     """
 
@@ -97,6 +100,7 @@ class Trainer:
         lr: float,
         soft_weights: Sequence[float] | None = None,
         evaluated_on: str = "test",
+        evaluate_every: int = 1,
     ):
         self.model = model
         self.method = method
@@ -108,6 +112,8 @@ class Trainer:
         self.lr = lr
         self.soft_weights = soft_weights
         self.evaluated_on = evaluated_on
+        self.evaluate_every = evaluate_every
+        self.predictions: tuple[Tensor, Tensor] | None = None
         self.stopwatch = Stopwatch()
 
     def prepare(self) -> None:
@@ -136,8 +142,7 @@ class Trainer:
                     f"the training loss became {train.loss} in epoch {epoch + 1} at learning rate "
                     f"{rate:g}; try a lower --lr, or --amp off"
                 )
-            with self.stopwatch.on("evaluation"):
-                error, *peers = self._errors()
+            error, *peers = self._errors(epoch) or [None]
             yield EpochRecord(
                 epoch=epoch + 1,
                 lr=rate,
@@ -151,12 +156,17 @@ class Trainer:
                 peer_error=peers[0] if peers else None,
             )
 
-    def _errors(self) -> list[float]:
-        """Of each network that is trained."""
-        return [
-            evaluate(network, self.method, self.test_loader, self.precision).error
-            for network in members(self.model)
-        ]
+    def _errors(self, epoch: int) -> list[float]:
+        """Of each network that is trained, in percent; none after epochs without evaluation."""
+        if (epoch + 1) % self.evaluate_every and epoch + 1 < self.total_epochs:
+            return []
+        with self.stopwatch.on("evaluation"):
+            found = [
+                predictions(network, self.test_loader, self.precision)
+                for network in members(self.model)
+            ]
+            self.predictions = found[0]
+            return [top_k_error(*one, k=1) for one in found]
 
     def _steps(self, epoch: int, rate: float, listener: StepListener) -> Iterator[None]:
         self.step.begin_epoch(rate)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from ffdwv_fast import similarity
 from ffdwv_fast.atomic_file import replaced_file
@@ -42,18 +43,30 @@ def _draw(title: str, arms: Sequence[Arm], results: Curves, path: Path) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for number, arm in enumerate(arms):
-        curves = [[e["test_error"] for e in run.epochs()] for run in results[arm].values()]
-        epochs = range(1, len(curves[0]) + 1)
+        curves = [_errors_by_epoch(run) for run in results[arm].values()]
         for curve in curves:
-            axes.plot(epochs, curve, color=f"C{number}", lw=0.5, alpha=0.4)
-        mean = [sum(values) / len(values) for values in zip(*curves, strict=True)]
+            axes.plot(curve.keys(), curve.values(), color=f"C{number}", lw=0.5, alpha=0.4)
+        common = sorted(set.intersection(*map(set, curves)))
+        mean = [fmean(curve[epoch] for curve in curves) for epoch in common]
         label = f"{arm.method} {arm.words}".strip()
-        axes.plot(epochs, mean, color=f"C{number}", lw=1.8, label=f"{label} (n = {len(curves)})")
+        marker = "o" if len(common) < 30 else ""
+        axes.plot(
+            *(common, mean),
+            color=f"C{number}",
+            lw=1.8,
+            marker=marker,
+            ms=3,
+            label=f"{label} (n = {len(curves)})",
+        )
     axes.set(title=title, xlabel="epoch", ylabel="top-1 test error, %", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
     with replaced_file(path) as stream:
         figure.savefig(stream, format="png", dpi=120)
+
+
+def _errors_by_epoch(run: FinishedRun) -> dict[int, float]:
+    return {e["epoch"]: e["test_error"] for e in run.epochs() if e["test_error"] is not None}
 
 
 def draw_similarity(dataset: str, source: str, folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from ffdwv_fast.methods import METHODS
 # How a run is computed, not what: each has its test that it changes nothing, or rounding alone.
 HOW = (
     *("data_dir", "teacher_dir", "device", "loader", "workers", "compile", "cuda_graph"),
-    "without",
+    *("without", "evaluate_every"),
 )
 
 

@@ -2,5 +2,6 @@
 
 from ffdwv_fast.semantics.class_vectors import class_vectors
 from ffdwv_fast.semantics.similarity_matrix import distance_matrix, similarity_matrix
+from ffdwv_fast.semantics.similarity_rows import SimilarityRows
 
-__all__ = ["class_vectors", "distance_matrix", "similarity_matrix"]
+__all__ = ["SimilarityRows", "class_vectors", "distance_matrix", "similarity_matrix"]

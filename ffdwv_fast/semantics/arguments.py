@@ -45,13 +45,18 @@ class SimilarityResult:
 
 
 def add_similarity_arguments(parser: ArgumentParser) -> None:
-    """Add ``--word-vectors``, ``--alias``, ``--metric`` and ``--temperature``."""
+    """Add the options that say what S is made of."""
     group = parser.add_argument_group("soft targets")
     group.add_argument(
         "--word-vectors",
         metavar="SOURCE",
         default=BUNDLED_SOURCE,
         help="bundled GloVe class words, a vector file, or a gensim-data name to download",
+    )
+    group.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="read gensim's KeyedVectors.save too, a pickle: only from an origin that you trust",
     )
     group.add_argument(
         "--alias",
@@ -85,7 +90,7 @@ def similarity_from_arguments(args: Namespace, class_names: Sequence[str]) -> Si
     asked = PAPER_TEMPERATURE if args.temperature is None else args.temperature
     parse_temperature(asked, len(class_names))
     aliases = _aliases(args.alias)
-    vectors = class_vectors(class_names, args.word_vectors, aliases)
+    vectors = class_vectors(class_names, args.word_vectors, aliases, allow_pickle=args.allow_pickle)
     distances = distance_matrix(vectors, args.metric, names=class_names)
     temperature = resolve_temperature(distances, asked)
     return SimilarityResult(

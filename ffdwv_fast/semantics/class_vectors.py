@@ -26,6 +26,8 @@ def class_vectors(
     source: str | os.PathLike = BUNDLED_SOURCE,
     aliases: Mapping[str, str] | None = None,
     cache_dir: str | os.PathLike | None = None,
+    *,
+    allow_pickle: bool = False,
 ) -> Tensor:
     """One word vector per class name.
 
@@ -42,13 +44,16 @@ def class_vectors(
         aliases: Words to read in place of a class name, ``{"ray": "stingray"}``.
         cache_dir: Where vectors taken from a file are kept, so that it is read once. Default:
             the environment variable ``FFDWV_CACHE_DIR``, else the user's cache folder.
+        allow_pickle: Read gensim's ``KeyedVectors.save`` too, a pickle; only from an origin that
+            you trust. What was read once comes from the cache, which holds no pickle.
 
     Returns:
         ``[C, D]`` float32 on the CPU, in the order of the names.
 
     Raises:
         InputError: For names without a vector (all are listed), names given twice, two names with
-            the same vector, aliases of unknown names, and a source that cannot be read.
+            the same vector, aliases of unknown names, a source that cannot be read, and a pickle
+            without ``allow_pickle``.
     """
     names = checked_names(names)
     aliases = checked_aliases(names, aliases)
@@ -61,7 +66,7 @@ def class_vectors(
         path = _source_file(where)
 
         def read():
-            found = read_word_vectors(path, wanted_words(names, aliases))
+            found = read_word_vectors(path, wanted_words(names, aliases), allow_pickle)
             return resolve(names, aliases, found, where)
 
         vectors = cached_class_vectors(path, names, aliases, cache_dir, read)

@@ -1,7 +1,7 @@
 """Distances between class vectors and the soft-target matrix S (equations 6 and 7 of the paper)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -39,12 +39,11 @@ def distance_matrix(
         InputError: For vectors that are not 2-d, empty, not finite, zero (cosine) or alike, and
             for an unknown metric.
     """
-    points = _checked_vectors(vectors)
-    label = _labeller(names, len(points))
-    if metric not in METRICS:
-        raise InputError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
-    if metric == "cosine":
-        points = _unit_vectors(points, label)
+    points = checked_vectors(vectors).to("cpu", torch.float64)
+    label = labeller(names, len(points))
+    if checked_metric(metric) == "cosine":
+        refuse_zero(points, label)
+        points = unit_vectors(points)
     # The default mode of cdist expands ||a - b||^2 and loses half the digits to cancellation.
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     if metric == "cosine":
@@ -159,7 +158,19 @@ def _mean_diagonal(distances: Tensor, log_temperature: float) -> float:
     return float(row_sums.reciprocal().mean())
 
 
-def _checked_vectors(vectors: Tensor | np.ndarray) -> Tensor:
+def checked_metric(metric: str) -> str:
+    """The metric; InputError where there is none of that name."""
+    if metric not in METRICS:
+        raise InputError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
+    return metric
+
+
+def checked_vectors(vectors: Tensor | np.ndarray) -> Tensor:
+    """Class vectors as a tensor without gradient, in their dtype and on their device.
+
+    Raises:
+        InputError: For vectors that are not real, not 2-d, empty or not finite.
+    """
     try:
         # Through numpy, because torch would read a list of Python numbers as float32.
         points = vectors if isinstance(vectors, Tensor) else torch.tensor(np.asarray(vectors))
@@ -171,8 +182,9 @@ def _checked_vectors(vectors: Tensor | np.ndarray) -> Tensor:
         raise InputError(f"class vectors must have shape [C, D], got {list(points.shape)}")
     if 0 in points.shape:
         raise InputError(f"class vectors must hold at least one class, got {list(points.shape)}")
-    points = points.detach().to("cpu", torch.float64)
-    if not points.isfinite().all():
+    points = points.detach()
+    # The extremes of a million vectors take no memory beside, unlike isfinite.
+    if points.is_floating_point() and not torch.stack(points.aminmax()).isfinite().all():
         bad = (~points.isfinite()).any(dim=1).nonzero()[:, 0].tolist()
         raise InputError(f"class vectors must be finite: rows {_some(bad)} are not")
     return points
@@ -182,7 +194,8 @@ def _some(rows: list[int]) -> str:
     return ", ".join(map(str, rows[:10])) + (", ..." if len(rows) > 10 else "")
 
 
-def _labeller(names: Sequence[str] | None, class_count: int):
+def labeller(names: Sequence[str] | None, class_count: int) -> Callable[[int], str]:
+    """How error messages call a class: by its name where there are names, else by its number."""
     if names is None:
         return str
     if len(names) != class_count:
@@ -190,19 +203,25 @@ def _labeller(names: Sequence[str] | None, class_count: int):
     return lambda index: f"{names[index]!r}"
 
 
-def _unit_vectors(points: Tensor, label) -> Tensor:
-    # Dividing by the largest entry first keeps the squares of very large or small vectors in range.
-    largest = points.abs().amax(dim=1, keepdim=True)
-    if (largest == 0).any():
-        zero = int((largest[:, 0] == 0).nonzero()[0])
+def refuse_zero(points: Tensor, label: Callable[[int], str]) -> None:
+    """Refuse ``[C, D]`` vectors of which one has no direction."""
+    nonzero = points.count_nonzero(dim=1) > 0
+    if not nonzero.all():
+        zero = int((~nonzero).nonzero()[0])
         raise InputError(
             f"the vector of class {label(zero)} is zero and has no cosine: use metric 'euclidean'"
         )
+
+
+def unit_vectors(points: Tensor) -> Tensor:
+    """``[n, D]`` float64 vectors, none of them zero, divided by their lengths."""
+    # Dividing by the largest entry first keeps the squares of very large or small vectors in range.
+    largest = points.abs().amax(dim=1, keepdim=True)
     points = points / largest
     return points / points.norm(dim=1, keepdim=True)
 
 
-def _refuse_equal(distances: Tensor, metric: str, label) -> None:
+def _refuse_equal(distances: Tensor, metric: str, label: Callable[[int], str]) -> None:
     tolerance, what = (0.0, "vector") if metric == "euclidean" else (_SAME_DIRECTION, "direction")
     equal = torch.triu(distances <= tolerance, diagonal=1)
     if equal.any():

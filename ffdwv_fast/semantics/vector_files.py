@@ -22,7 +22,9 @@ _OPENERS: dict[str, Callable[[Path, str], BinaryIO]] = {
 _COMPRESSION_MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2"}
 
 
-def read_word_vectors(path: Path, words: Collection[str]) -> dict[str, np.ndarray]:
+def read_word_vectors(
+    path: Path, words: Collection[str], allow_pickle: bool = False
+) -> dict[str, np.ndarray]:
     """The vectors of those words that the file holds.
 
     The format is told by the content. Only words of the file's vocabulary count: fastText could
@@ -32,16 +34,18 @@ def read_word_vectors(path: Path, words: Collection[str]) -> dict[str, np.ndarra
         path: word2vec binary or text, GloVe text, fastText ``.vec`` or ``.bin``, or gensim's own
             ``KeyedVectors.save``; all but fastText ``.bin`` also compressed with gzip or bzip2.
         words: The words wanted.
+        allow_pickle: Read ``KeyedVectors.save`` files, which are pickles, too.
 
     Returns:
         Word -> ``[D]`` float32. Words that the file lacks are left out.
 
     Raises:
         InputError: For a file that is missing, empty, cut off, of unequal widths, of another
-            length than its header says, or no vector file; and for one that would run code.
+            length than its header says, or no vector file; for a pickle without ``allow_pickle``,
+            and with it for one that names more than a KeyedVectors needs.
     """
     try:
-        return _read(path, set(words))
+        return _read(path, set(words), allow_pickle)
     except InputError:
         raise
     except (CutOffError, EOFError) as error:
@@ -56,10 +60,16 @@ def read_word_vectors(path: Path, words: Collection[str]) -> dict[str, np.ndarra
         ) from error
 
 
-def _read(path: Path, words: set[str]) -> dict[str, np.ndarray]:
+def _read(path: Path, words: set[str], allow_pickle: bool) -> dict[str, np.ndarray]:
     compression = _compression(path)
     with _OPENERS[compression](path, "rb") as stream:
         found = detect_format(stream, path)
+    if found.kind == "gensim-native" and not allow_pickle:
+        raise InputError(
+            f"{path} is a pickle, as gensim's KeyedVectors.save writes it, and a pickle can run "
+            f"any code: refused; if you trust its origin give --allow-pickle (in Python: "
+            f"allow_pickle=True), or give it in word2vec format (save_word2vec_format)"
+        )
     if found.kind in ("fasttext-binary", "gensim-native"):
         _require_suffix(path, compression)
     with _OPENERS[compression](path, "rb") as stream:

@@ -94,7 +94,9 @@ def test_equivalent_is_an_interval_within_the_margin(differences, within):
 
 
 def test_both_arms_are_given_the_same_recipe(tmp_path):
-    config = configuration("--method", "vanilla", "--epochs", "3", "--images", "70")
+    config = configuration(
+        "--method", "vanilla", "--epochs", "3", "--images", "70", "--amp", "bf16"
+    )
     parsers = {FAST: train.parser(), REFERENCE: reference_train.parser()}
     fast, reference = (
         # without -m and the module

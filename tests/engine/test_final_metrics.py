@@ -55,6 +55,11 @@ def test_top_k_error_of_equal_logits_takes_the_first_classes():
     assert top_k_error(logits, labels, 10) == 0
 
 
+def test_a_network_that_gives_nan_is_wrong_everywhere():
+    logits, labels = torch.full((4, 10), torch.nan), torch.tensor([0, 3, 5, 9])
+    assert [top_k_error(logits, labels, k) for k in (1, 5)] == [100, 100]
+
+
 def test_calibration_error_by_hand():
     # Bins of 1/15: 0.95 and 0.94 share the last one, accuracy 1/2, mean confidence 0.945; 0.6 is
     # alone and right. ECE = 2/3 * |0.5 - 0.945| + 1/3 * |1 - 0.6|.

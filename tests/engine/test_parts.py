@@ -58,8 +58,9 @@ def test_schedule_of_a_short_run_drops_between_epochs(epochs, factors):
 
 def test_metrics_weigh_batches_by_their_size():
     sums = MetricSums(CPU)
-    sums.add(torch.tensor(2.0), torch.tensor([1.5, 0.5, 3.0], dtype=torch.float64), images=4)
-    sums.add(torch.tensor(5.0), torch.tensor([4.0, 1.0, 0.0], dtype=torch.float64), images=1)
+    for loss, parts, images in ((2.0, [1.5, 0.5, 3.0], 4), (5.0, [4.0, 1.0, 0.0], 1)):
+        sums.add_on_device(torch.tensor(loss), torch.tensor(parts, dtype=torch.float64), images)
+        sums.count(images)
     metrics = sums.read()
     assert metrics == pytest.approx(((4 * 2 + 5) / 5, (4 * 1.5 + 4) / 5, (4 * 0.5 + 1) / 5, 40.0))
 
