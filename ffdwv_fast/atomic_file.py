@@ -12,6 +12,8 @@ from typing import BinaryIO
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
     """A binary stream whose content becomes ``path`` when the block ends without an error.
 
+    It is on the disk before it has the name, so that a loss of power leaves all of it or nothing.
+
     Raises:
         OSError: Where the folder is missing or cannot be written.
     """
@@ -19,6 +21,8 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with open(beside, "xb") as stream:
             yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,7 +1,11 @@
 """python -m ffdwv_fast.train: train a network with word-vector soft labels, or without."""
 
+import json
+import shlex
+import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,11 +28,18 @@ from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.precision import AMP_DTYPES, AUTO, Precision, chosen_amp
 from ffdwv_fast.engine.recipes import RECIPES
 from ffdwv_fast.engine.run import run
-from ffdwv_fast.engine.run_folder import check_free, default_path
+from ffdwv_fast.engine.run_folder import (
+    COMMAND,
+    default_path,
+    refuse_another_run,
+    refuse_if_taken,
+    write_json,
+)
 from ffdwv_fast.engine.schedule import SOFT_WEIGHT_SCHEDULES
-from ffdwv_fast.engine.seeds import run_seeds
+from ffdwv_fast.engine.seeds import run_seeds, seed_folder
 from ffdwv_fast.engine.speedups import SPEEDUPS, Speedups
 from ffdwv_fast.engine.step_graph import graph_wanted
+from ffdwv_fast.engine.stop import Stopped, StopRequest
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.methods import METHODS
 from ffdwv_fast.methods.kd import DEFAULT_TEMPERATURE
@@ -166,7 +177,22 @@ def parser() -> ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder of the results, new or empty (default: a new one under runs/)",
+        help="folder of the results: new, empty, or with an unfinished run of the same "
+        "configuration, which then goes on (default: a new one under runs/)",
+    )
+    how.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on with the unfinished run in that folder, with the options it was begun with; "
+        "takes no others",
+    )
+    how.add_argument(
+        "--checkpoint-minutes",
+        type=positive_float,
+        default=10.0,
+        metavar="M",
+        help="from one checkpoint to the next within an epoch; each epoch ends with one",
     )
     add_similarity_arguments(p)
     return p
@@ -236,9 +262,12 @@ def _recipe_help(name: str) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
+    argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
+    if args.resume is not None:
+        argv, args = _begun_with(args)
     if args.out is not None:
-        check_free(args.out)
+        refuse_if_taken(args.out)
     device = resolve_device(args.device, option="--device")
     _refuse_what_cannot_be(args, device)  # before anything is loaded
     name, message = resolve_dataset(args.dataset, args.data_dir)
@@ -253,10 +282,55 @@ def main(argv: list[str] | None = None) -> None:
         print("--amp: off, since this CPU would emulate bf16; --amp bf16 forces it", flush=True)
     matrix = similarity.matrix
     out = args.out or default_path(config, args.seeds or [args.seed])
-    if args.seeds is None:
-        print(_conclusion(run(config, dataset, matrix, out), out))
-    else:
-        print(_conclusion_over_seeds(run_seeds(config, args.seeds, dataset, matrix, out), out))
+    refuse_another_run(out, config)
+    for seed in args.seeds or ():
+        refuse_another_run(seed_folder(out, seed), replace(config, seed=seed))
+    _keep_command(argv, out)
+    stop = StopRequest()
+    try:
+        with stop.listening():
+            if args.seeds is None:
+                print(_conclusion(run(config, dataset, matrix, out, stop), out))
+            else:
+                summary = run_seeds(config, args.seeds, dataset, matrix, out, stop)
+                print(_conclusion_over_seeds(summary, out))
+    except Stopped as stopped:
+        command = f"python -m ffdwv_fast.train --resume {shlex.quote(str(out))}"
+        print(f"{stopped}; go on with: {command}", file=sys.stderr)
+        raise SystemExit(128 + stopped.signal) from None
+
+
+def _begun_with(args: Namespace) -> tuple[list[str], Namespace]:
+    """The arguments that the run to resume was begun with, and what they mean."""
+    folder = args.resume
+    if args != parser().parse_args(["--resume", str(folder)]):
+        raise InputError(
+            f"--resume {folder} takes no other options: it goes on with those that the run was "
+            "begun with; leave the others out"
+        )
+    try:
+        argv = json.loads((folder / COMMAND).read_text())
+        if not isinstance(argv, list) or not all(isinstance(word, str) for word in argv):
+            raise ValueError("it is no list of arguments")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--resume {folder}: its {COMMAND} cannot be read ({error}); name the folder of a run "
+            "that has not finished"
+        ) from None
+    begun = parser().parse_args(argv)
+    begun.out = folder
+    return argv, begun
+
+
+def _keep_command(argv: Sequence[str], out: Path) -> None:
+    """For --resume."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / COMMAND, argv)
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: cannot be written ({error.strerror}); name another folder"
+        ) from error
 
 
 def configuration(argv: list[str]) -> TrainConfig:
@@ -432,6 +506,7 @@ def _config(
         },
         teacher_dir=str(args.teacher_dir),
         evaluate_every=args.evaluate_every,
+        checkpoint_minutes=args.checkpoint_minutes,
     )
 
 

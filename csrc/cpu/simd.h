@@ -14,7 +14,9 @@
 
 #include "../row.h"
 
+#if !defined(FFDWV_SIMD)
 #define FFDWV_SIMD [[gnu::always_inline]] inline
+#endif
 
 namespace ffdwv::inline FFDWV_ISA {
 

@@ -21,7 +21,8 @@ class EpochPlan:
     """What to do with the N images of one epoch.
 
     Attributes:
-        order: int64 [N], the image indices in the order in which they are seen.
+        order: int64 [N], the image indices in the order in which they are seen; fewer where only
+            some of the epoch's images are.
         offset_y: int64 [N], by image index: first row of the crop in the padded image.
         offset_x: int64 [N], by image index: first column of the crop in the padded image.
         flip: bool [N], by image index: whether to mirror the crop left to right.

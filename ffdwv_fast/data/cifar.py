@@ -5,7 +5,9 @@ label byte (CIFAR-100: a superclass byte and a class byte) and 3,072 pixel bytes
 and blue planes of 32 x 32, row by row.
 """
 
+import hashlib
 import os.path
+import zlib
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -42,6 +44,7 @@ class CifarFiles:
         std: likewise.
         url: the archive's address.
         sha256: the archive's checksum.
+        fingerprints: `fingerprint` of all training and of all test records; None: not checked.
     """
 
     folder: str
@@ -56,6 +59,7 @@ class CifarFiles:
     std: tuple[float, float, float]
     url: str
     sha256: str
+    fingerprints: tuple[str, str] | None
 
     @property
     def record_bytes(self) -> int:
@@ -92,6 +96,10 @@ CIFAR: dict[str, CifarFiles] = {
         std=(0.24703, 0.24349, 0.26159),
         url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        fingerprints=(
+            "a1ebe7edf8231705b4b9342a3cb04bcccb0534f11e6aa301a6beda0fa94a3eb1",
+            "9ff465cbc48b04b7d0d5c48a526ea487e3e5eb095cc324dee5dcb48b3ce1d348",
+        ),
     ),
     "cifar100": CifarFiles(
         folder="cifar-100-binary",
@@ -106,6 +114,10 @@ CIFAR: dict[str, CifarFiles] = {
         std=(0.26733, 0.25644, 0.27615),
         url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
         sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        fingerprints=(
+            "44b534b9ba18da799d163568ef6831144c160514fbccf9adcf4fccb41bc012a6",
+            "f671c190700cba2a41e737aa8aa047cefe1d38f9df56f5b620d43ef5586cd1da",
+        ),
     ),
 }
 
@@ -169,16 +181,17 @@ def read_cifar(name: str, folder: Path) -> Dataset:
         folder: the folder that has the files.
 
     Raises:
-        InputError: a file is missing, has the wrong size or a label byte out of range, or the
-            class names are others.
+        InputError: a file is missing, has the wrong size or a label byte out of range, the
+            class names are others, or an image or a label is not as published.
     """
     files = CIFAR[name]
     _check_class_names(files, folder / files.names_file)
+    train_fingerprint, test_fingerprint = files.fingerprints or (None, None)
     return Dataset(
         name=name,
         class_names=files.class_names,
-        train=_read_files(files, folder, files.train),
-        test=_read_files(files, folder, files.test),
+        train=_read_files(files, folder, files.train, train_fingerprint),
+        test=_read_files(files, folder, files.test, test_fingerprint),
         mean=files.mean,
         std=files.std,
         padding=4,
@@ -187,8 +200,32 @@ def read_cifar(name: str, folder: Path) -> Dataset:
     )
 
 
-def _read_files(files: CifarFiles, folder: Path, names: tuple[str, ...]) -> ImageSet:
+def fingerprint(records: np.ndarray) -> str:
+    """What tells records from damaged ones, whatever their order and the files they are in.
+
+    A change of up to four bytes in a row of one record is always noticed, any other but for once
+    in 2**32 times; records made to deceive are not, which the archive's checksum is for.
+
+    Args:
+        records: uint8 [N, record_bytes], contiguous.
+
+    Returns:
+        The SHA-256, in hexadecimal, of the records' CRC-32s, sorted, four bytes each.
+    """
+    sums = np.fromiter(map(zlib.crc32, records), np.uint32, len(records))
+    return hashlib.sha256(np.sort(sums).astype("<u4")).hexdigest()
+
+
+def _read_files(
+    files: CifarFiles, folder: Path, names: tuple[str, ...], expected: str | None
+) -> ImageSet:
     records = np.concatenate([_read_records(files, folder / name) for name in names])
+    if expected not in (None, fingerprint(records)):
+        which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        raise InputError(
+            f"{folder}: the images or labels in {which} are not those published, some are damaged "
+            f"or changed; {_remedy(files)}"
+        )
     label_bytes = len(files.label_limits)
     planes = records[:, label_bytes:].reshape(-1, 3, SIDE, SIDE)
     images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))

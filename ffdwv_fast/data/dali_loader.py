@@ -61,7 +61,7 @@ class DaliLoader(Loader):
 
     def _batches(self, plan: EpochPlan) -> Iterator[Batch]:
         self._drain()
-        n = self.images_per_epoch
+        n = len(plan.order)
         labels = torch.from_numpy(self.images.labels[plan.order]).to(self.device)
         self._to_feed = self._pipeline_inputs(plan)
         self._schedule(PIECES_AHEAD)

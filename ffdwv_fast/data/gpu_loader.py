@@ -41,7 +41,7 @@ class GpuLoader(Loader):
     def _batches(self, plan: EpochPlan) -> Iterator[Batch]:
         order, crops = self._to_device(plan)
         labels = self._labels[order]
-        for start in range(0, self.images_per_epoch, self.batch_size):
+        for start in range(0, len(plan.order), self.batch_size):
             piece = slice(start, start + self.batch_size)
             images = self._augment(order[piece], *crops[:, piece])
             yield Batch(images, labels[piece])

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -97,8 +98,12 @@ class Loader(ABC):
             self.seed, epoch, n, padding=padding, flip=self.dataset.flip, shuffle=self.shuffle
         )
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, see :class:`Batch`; finish or leave it before the next.
+
+        Args:
+            epoch: which, from 0.
+            first: the batch to begin with, from 0; what comes is the same as without.
 
         Raises:
             InputError: epoch is not an integer from 0 to 2**63 - 1.
@@ -106,7 +111,8 @@ class Loader(ABC):
                 has begun another epoch.
         """
         self._refuse_if_closed()
-        return self._while_running(self.plan(epoch))
+        plan = self.plan(epoch)
+        return self._while_running(replace(plan, order=plan.order[first * self.batch_size :]))
 
     def _while_running(self, plan: EpochPlan) -> Iterator[Batch]:
         self._refuse_if_closed()
@@ -122,7 +128,7 @@ class Loader(ABC):
 
     @abstractmethod
     def _batches(self, plan: EpochPlan) -> Iterator[Batch]:
-        """The batches that the plan describes."""
+        """The batches that the plan describes: its order may be the end of an epoch's."""
 
     def close(self) -> None:
         """Free what the loader holds; calling it twice is fine, asking for an epoch no longer."""

@@ -37,6 +37,8 @@ class TrainConfig:
             the temperature; None for methods without.
         teacher_dir: folder of the teachers that are trained.
         evaluate_every: epochs from one evaluation to the next.
+        checkpoint_minutes: within an epoch, from one checkpoint to the next; each epoch ends with
+            one.
     """
 
     method: str
@@ -65,3 +67,4 @@ class TrainConfig:
     teacher: dict[str, object] | None = None
     teacher_dir: str = "runs/teachers"
     evaluate_every: int = 1
+    checkpoint_minutes: float = 10.0

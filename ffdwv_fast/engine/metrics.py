@@ -14,12 +14,14 @@ class EpochMetrics(NamedTuple):
         ce: cross-entropy with the labels.
         kl: the soft-target term before its weight.
         error: top-1 error in percent.
+        skipped: steps whose update was left out, as a float16 gradient overflowed; of all, no mean.
     """
 
     loss: float
     ce: float
     kl: float
     error: float
+    skipped: int
 
 
 class MetricSums:
@@ -29,19 +31,21 @@ class MetricSums:
         device: where the losses are.
 
     Attributes:
-        values: [4] float64, always the same memory: loss, ce and kl times images, and correct.
+        values: [5] float64, always the same memory: loss, ce and kl times images, correct, and
+            skipped steps.
+        images: how many have been added.
     """
 
     def __init__(self, device: torch.device):
-        self.values = torch.zeros(4, dtype=torch.float64, device=device)
-        self._loss, self._parts = self.values[0], self.values[1:]
+        self.values = torch.zeros(5, dtype=torch.float64, device=device)
+        self._loss, self._parts, self._skipped = self.values[0], self.values[1:4], self.values[4]
         self._weights: dict[int, Tensor] = {}
-        self._images = 0
+        self.images = 0
 
     def reset(self) -> None:
         """Begin anew."""
         self.values.zero_()
-        self._images = 0
+        self.images = 0
 
     def add_on_device(self, loss: Tensor, parts: Tensor, images: int) -> None:
         """Add a batch: its mean loss [], its parts [3] (see Method) and its size.
@@ -54,13 +58,17 @@ class MetricSums:
         self._loss.add_(loss.detach(), alpha=images)
         self._parts.addcmul_(parts, self._weights[images])
 
+    def add_skipped(self, skipped: Tensor) -> None:
+        """Count a step if its update was left out: skipped [], bool. A CUDA graph can hold it."""
+        self._skipped.add_(skipped)
+
     def count(self, images: int) -> None:
         """The part of adding a batch that happens on the host."""
-        self._images += images
+        self.images += images
 
     def read(self) -> EpochMetrics:
         """The means so far."""
-        loss, ce, kl, correct = self.values.tolist()
-        images = max(1, self._images)
-        error = 100 * (self._images - correct) / images
-        return EpochMetrics(loss / images, ce / images, kl / images, error)
+        loss, ce, kl, correct, skipped = self.values.tolist()
+        images = max(1, self.images)
+        error = 100 * (self.images - correct) / images
+        return EpochMetrics(loss / images, ce / images, kl / images, error, int(skipped))

@@ -21,22 +21,30 @@ class Progress:
         images_per_epoch: training images.
         live: read the losses at every step. Only where reading waits for nothing: on the CPU.
         with_kl: whether the loss has a soft-target term.
+        done: images of the whole run that an earlier process has trained on.
         name: of the run, where others go on at the same time; then there are lines only, and each
             begins with it.
     """
 
     def __init__(
-        self, epochs: int, images_per_epoch: int, live: bool, with_kl: bool, name: str = ""
+        self,
+        epochs: int,
+        images_per_epoch: int,
+        live: bool,
+        with_kl: bool,
+        name: str = "",
+        done: int = 0,
     ):
         self._epochs = epochs
         self._live = live
         self._with_kl = with_kl
         self._name = name and f"{name}: "
         self._images_per_epoch = images_per_epoch
-        self._images = 0
+        self._images = self._done = done
         self._start = self._last_line = time.perf_counter()
         self._bar = tqdm(
             total=epochs * images_per_epoch,
+            initial=done,
             unit=" images",
             unit_scale=True,
             dynamic_ncols=True,
@@ -80,7 +88,7 @@ class Progress:
 
     def _line_within_epoch(self) -> None:
         self._last_line = time.perf_counter()
-        rate = self._images / (self._last_line - self._start)
+        rate = (self._images - self._done) / (self._last_line - self._start)
         epoch, seen = divmod(self._images, self._images_per_epoch)
         self._write(
             f"epoch {epoch + 1}/{self._epochs}  {100 * seen / self._images_per_epoch:.0f} % of it  "
@@ -88,8 +96,9 @@ class Progress:
         )
 
     def _eta(self) -> str:
-        done = self._images / (self._epochs * self._images_per_epoch)
-        return tqdm.format_interval((time.perf_counter() - self._start) * (1 - done) / done)
+        left = self._epochs * self._images_per_epoch - self._images
+        per_image = (time.perf_counter() - self._start) / max(1, self._images - self._done)
+        return tqdm.format_interval(left * per_image)
 
     def _write(self, line: str) -> None:
         self._bar.write(self._name + line, file=sys.stdout)

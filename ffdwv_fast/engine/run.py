@@ -1,7 +1,6 @@
 """One run from its configuration to its folder."""
 
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,16 +15,20 @@ from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.costs import costs
 from ffdwv_fast.engine.environment import hardware, versions
 from ffdwv_fast.engine.final_metrics import final_metrics
+from ffdwv_fast.engine.memory import fitting_memory
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.progress import Progress
+from ffdwv_fast.engine.random_state import random_state, restore_random_state
 from ffdwv_fast.engine.run_folder import RunFolder
 from ffdwv_fast.engine.schedule import soft_weights
 from ffdwv_fast.engine.speedups import Speedups
 from ffdwv_fast.engine.step import EagerStep
 from ffdwv_fast.engine.step_body import StepBody
 from ffdwv_fast.engine.step_graph import CudaGraphRecorder, GraphStep
+from ffdwv_fast.engine.stop import StopRequest
 from ffdwv_fast.engine.teacher import load_teacher, teacher_weights
 from ffdwv_fast.engine.trainer import EpochRecord, Trainer
+from ffdwv_fast.errors import InputError
 from ffdwv_fast.methods import METHODS, Method
 from ffdwv_fast.models import MODELS
 from ffdwv_fast.models.peers import Peers, members
@@ -44,8 +47,10 @@ class Run:
             images, if any, are taken from it here.
         similarity: S, [C, C] float32, for methods that need it and to compare the confusions with;
             None, for the others, leaves the comparison out.
-        out: the folder; must be free.
+        out: the folder; free, or with an unfinished run of this configuration, which then goes on
+            as if it had never stopped.
         name: in the lines of its progress, where others go on at the same time.
+        stop: asked after every step; None: nobody will.
 
     Raises:
         InputError: something in the configuration does not fit.
@@ -58,19 +63,21 @@ class Run:
         similarity: Tensor | None,
         out: Path,
         name: str = "",
+        stop: StopRequest | None = None,
     ):
         self.config = config
         self._dataset = dataset
         self._similarity = similarity
         self._final_metrics: dict[str, float | None] = {}
         self._device = torch.device(config.device)
-        self.trainer = _trainer(config, dataset, similarity, self._device)
+        self._stop = stop or StopRequest()
+        self.trainer = _trainer(config, dataset, similarity, self._device, self._stop)
         networks = members(self.trainer.model)
         self._folder = RunFolder(out, config)
         self.parameters = sum(p.numel() for p in networks[0].parameters())
         self._records: list[EpochRecord] = []
         self._name = name
-        self._start = time.perf_counter()
+        self._start = self._last_checkpoint = time.perf_counter()
         self._seconds = 0.0
         print(
             f"{config.method}: {'two of ' if len(networks) > 1 else ''}{config.model} "
@@ -80,13 +87,16 @@ class Run:
             f"{self._device}, amp {config.amp}; results in {out}",
             flush=True,
         )
-        self.trainer.prepare()
+        with fitting_memory(config.batch_size, self.trainer.try_step):
+            self.trainer.prepare()
+        self._resume()
 
     def steps(self) -> Iterator[None]:
         """Train, stopping after each step; the folder has an epoch as soon as it has ended.
 
         Raises:
-            InputError: training diverged.
+            InputError: training diverged, or the GPU's memory does not suffice.
+            Stopped: a stop was asked for; the run can be gone on with.
         """
         trainer = self.trainer
         progress = Progress(
@@ -95,22 +105,41 @@ class Run:
             live=self._device.type == "cpu",
             with_kl=trainer.method.has_soft_term,
             name=self._name,
+            done=trainer.epoch * trainer.train_loader.images_per_epoch + trainer.step.sums.images,
         )
         try:
-            for record in trainer.train(progress):
-                if record is not None:
-                    self._folder.add_epoch(record)
-                    self._records.append(record)
-                    progress.epoch(record)
-                yield None
-            self._measure()
-        except KeyboardInterrupt:
-            self._say_stopped()
-            raise
+            with fitting_memory(self.config.batch_size, trainer.try_step):
+                for record in trainer.train(progress):
+                    if record is not None:
+                        self._records.append(record)
+                        self._folder.save_epochs(self._records)
+                        progress.epoch(record)
+                    self._checkpoint_if_due(record is not None)
+                    yield None
+                self._measure()
         finally:
             self._seconds = time.perf_counter() - self._start
             progress.close()
             self.close()
+
+    def save(self) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            InputError: the loss has become infinite or NaN; the checkpoint before is kept.
+        """
+        self.trainer.checked_metrics()
+        tensors, training = self.trainer.state()
+        drawn, random = random_state(self._device)
+        state = {
+            "training": training,
+            "random": random,
+            "epochs": [record._asdict() for record in self._records],
+            "seconds": time.perf_counter() - self._start,
+            "stopwatch": self.trainer.stopwatch.seconds,
+        }
+        self._folder.save_checkpoint({**tensors, **drawn}, state)
+        self._last_checkpoint = time.perf_counter()
 
     def close(self) -> None:
         """Free what the loaders hold; calling it twice is fine."""
@@ -144,6 +173,8 @@ class Run:
     def _measure(self) -> None:
         """What is measured once, of the first network."""
         trainer = self.trainer
+        if trainer.predictions is None:  # the last epoch ended in another process
+            trainer.evaluate()
         with trainer.stopwatch.on("evaluation"):
             metrics = final_metrics(
                 *trainer.predictions, self._dataset.superclasses, self._similarity
@@ -156,36 +187,67 @@ class Run:
         trainer = self.trainer
         return costs(trainer.model, trainer.method, self._dataset.image_shape)._asdict()
 
-    def _say_stopped(self) -> None:
-        print(
-            f"stopped after {len(self._records)} epochs; their metrics are in {self._folder.path}",
-            file=sys.stderr,
-        )
+    def _resume(self) -> None:
+        """Go on where the folder's checkpoint is, if there is one."""
+        found = self._folder.checkpoint()
+        if found is None:
+            return
+        tensors, state = found
+        drawn = {n: tensors.pop(n) for n in list(tensors) if n.startswith("random.")}
+        try:
+            self.trainer.load(tensors, state["training"])
+            restore_random_state(drawn, state["random"], self._device)
+            self._records = [EpochRecord(**record) for record in state["epochs"]]
+            self._start -= state["seconds"]
+            self.trainer.stopwatch.seconds.update(state["stopwatch"])
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise InputError(
+                f"--out {self._folder.path}: its checkpoint is of another version or network; name "
+                "another folder"
+            ) from None
+        self._folder.save_epochs(self._records)
+        epoch, batch = self.trainer.epoch, self.trainer.batch
+        print(f"resumed after {epoch} epochs{f' and {batch} steps' if batch else ''}", flush=True)
+
+    def _checkpoint_if_due(self, epoch_ended: bool) -> None:
+        since = time.perf_counter() - self._last_checkpoint
+        stopping = self._stop.signal is not None
+        if epoch_ended or stopping or since > 60 * self.config.checkpoint_minutes:
+            self.save()
+        self._stop.check()
 
 
 def run(
-    config: TrainConfig, dataset: Dataset, similarity: Tensor | None, out: Path
+    config: TrainConfig,
+    dataset: Dataset,
+    similarity: Tensor | None,
+    out: Path,
+    stop: StopRequest | None = None,
 ) -> dict[str, object]:
     """Train as configured and leave the results in a folder: see `Run`.
 
     Returns:
         The summary, as summary.json holds it.
     """
-    one = Run(config, dataset, similarity, out)
+    one = Run(config, dataset, similarity, out, stop=stop)
     for _ in one.steps():
         pass
     return one.finish()
 
 
 def _trainer(
-    config: TrainConfig, dataset: Dataset, similarity: Tensor | None, device: torch.device
+    config: TrainConfig,
+    dataset: Dataset,
+    similarity: Tensor | None,
+    device: torch.device,
+    stop: StopRequest,
 ) -> Trainer:
     speedups = Speedups.without(config.without)
     precision = Precision(config.amp, device)
     torch.manual_seed(config.seed)
     model = _model(config, dataset, METHODS[config.method].networks).to(device)
     # After the model: so methods of the same seed begin with the same weights.
-    method = _method(config, dataset, similarity).to(device)
+    method = _method(config, dataset, similarity, stop).to(device)
     weights = soft_weights(config.soft_weight, config.soft_weight_schedule, config.epochs)
     if config.validation is not None:
         dataset = dataset.hold_out(config.validation, config.seed)
@@ -202,6 +264,7 @@ def _trainer(
         soft_weights=None if config.soft_weight_schedule == "constant" else weights,
         evaluated_on="test" if config.validation is None else "validation",
         evaluate_every=config.evaluate_every,
+        check_every_step=device.type == "cpu",
     )
 
 
@@ -219,14 +282,16 @@ def _model(config: TrainConfig, dataset: Dataset, networks: int) -> nn.Module:
     )
 
 
-def _method(config: TrainConfig, dataset: Dataset, similarity: Tensor | None) -> Method:
+def _method(
+    config: TrainConfig, dataset: Dataset, similarity: Tensor | None, stop: StopRequest
+) -> Method:
     """The method of a configuration, with the teacher it needs."""
     taught = {}
     method = METHODS[config.method]
     if method.needs_teacher:
 
         def train_teacher(teacher: TrainConfig, images: Dataset, _: None, out: Path) -> object:
-            return run(teacher, images, similarity, out)
+            return run(teacher, images, similarity, out, stop)
 
         weights = teacher_weights(config, dataset, train_teacher)
         network = _model(replace(config, model=config.teacher["model"]), dataset, 1)

@@ -1,38 +1,52 @@
 """What a run leaves behind, in a folder of its own."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.curves import draw_curves
+from ffdwv_fast.engine.tensor_file import read_tensors, write_tensors
 from ffdwv_fast.engine.trainer import EpochRecord
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.models.peers import members
+
+CHECKPOINT = "checkpoint.safetensors"
+COMMAND = "command.json"  # the command's arguments, for --resume
+
+# What may differ between the parts of a run: it changes no bit of the result.
+MAY_CHANGE = ("data_dir", "teacher_dir", "workers", "checkpoint_minutes")
 
 
 class RunFolder:
     """config.json, metrics.jsonl, summary.json, model.safetensors and curves.png of one run.
 
-    The second of two networks is peer.safetensors.
+    The second of two networks is peer.safetensors. While the run goes on there is a checkpoint.
 
     Args:
-        path: where; made if it is not there.
+        path: where; made if it is not there. An unfinished run of the same configuration is gone on
+            with.
         config: written at once.
 
+    Attributes:
+        epochs: how many epochs metrics.jsonl has; -1: it has to be written anew.
+
     Raises:
-        InputError: the folder already holds something, or cannot be written.
+        InputError: the folder holds something else, or cannot be written.
     """
 
     def __init__(self, path: Path, config: TrainConfig):
-        check_free(path)
+        refuse_if_taken(path)
         self.path = path
         self.config = config
+        self.epochs = -1 if (path / "metrics.jsonl").exists() else 0
+        refuse_another_run(path, config)
         try:
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / "config.json", asdict(config))
@@ -41,45 +55,137 @@ class RunFolder:
                 f"--out {path}: cannot be written ({error.strerror}); name another folder"
             ) from error
 
-    def add_epoch(self, record: EpochRecord) -> None:
-        """Append a line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(record._asdict()) + "\n")
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, object]] | None:
+        """What `save_checkpoint` was given last; None where there is none.
+
+        Raises:
+            InputError: it cannot be read, or is damaged.
+        """
+        path = self.path / CHECKPOINT
+        return read_tensors(path, "--out") if path.exists() else None
+
+    def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> bool:
+        """Write it beside the one before and rename it; whether that worked.
+
+        Where it did not, for want of room for one, the one before stays and the run can go on.
+        """
+        try:
+            write_tensors(self.path / CHECKPOINT, tensors, state)
+        except OSError as error:
+            _warn(f"no checkpoint was written ({error.strerror}); an earlier one, if any, is kept")
+            return False
+        return True
+
+    def save_epochs(self, records: Sequence[EpochRecord]) -> None:
+        """Bring metrics.jsonl to these epochs; where it cannot be written, the next call may."""
+        try:
+            if self.epochs + 1 == len(records):
+                with (self.path / "metrics.jsonl").open("a") as file:
+                    file.write(_line(records[-1]))
+            else:
+                with replaced_file(self.path / "metrics.jsonl") as file:
+                    file.write("".join(map(_line, records)).encode())
+        except OSError as error:
+            self.epochs = -1  # the end of the file may be half a line
+            _warn(f"metrics.jsonl cannot be written ({error.strerror}); the run goes on")
+            return
+        self.epochs = len(records)
 
     def finish(
         self, records: Sequence[EpochRecord], model: nn.Module, summary: dict[str, object]
     ) -> None:
-        """Write the weights, the picture and, last, the summary that marks the run as complete."""
-        for name, network in zip(("model", "peer"), members(model), strict=False):
-            _save_weights(network, self.path / f"{name}.safetensors")
+        """Write the weights, the picture and, last, the summary that marks the run as complete.
+
+        Raises:
+            InputError: that cannot be written; the checkpoint is kept.
+        """
         c = self.config
         title = f"{c.method}, {c.model} on {c.dataset}, seed {c.seed}"
-        draw_curves(records, title, self.path / "curves.png")
-        write_json(self.path / "summary.json", summary)
+        try:
+            for name, network in zip(("model", "peer"), members(model), strict=False):
+                write_tensors(self.path / f"{name}.safetensors", network.state_dict())
+            draw_curves(records, title, self.path / "curves.png")
+            if self.epochs != len(records):
+                self.save_epochs(records)
+            write_json(self.path / "summary.json", summary)
+            (self.path / CHECKPOINT).unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--out {self.path}: the results cannot be written ({error.strerror}); make room "
+                f"and finish with --resume {self.path}"
+            ) from error
 
 
-def _save_weights(network: nn.Module, path: Path) -> None:
-    from safetensors.torch import save
-
-    weights = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-    with replaced_file(path) as file:
-        file.write(save(weights))
+def _line(record: EpochRecord) -> str:
+    return json.dumps(record._asdict()) + "\n"
 
 
-def write_json(path: Path, content: dict[str, object]) -> None:
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def write_json(path: Path, content: Mapping[str, object] | Sequence[str]) -> None:
     """Write a file so that an interruption leaves all of it or nothing."""
     with replaced_file(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
-def check_free(path: Path) -> None:
-    """Raise InputError if the path is a file, or a folder with something in it."""
-    if path.is_dir():
-        if any(path.iterdir()):
-            what = "a run" if (path / "config.json").exists() else "files"
-            raise InputError(f"--out {path} already holds {what}; name another folder or remove it")
-    elif path.exists():
+def refuse_if_taken(path: Path) -> None:
+    """Raise InputError for what no run can be put into or gone on with: a file, a finished run."""
+    if path.exists() and not path.is_dir():
         raise InputError(f"--out {path} is a file; name a folder")
+    if not path.is_dir() or _is_begun(path):
+        return
+    # A name with a leading dot is what an interrupted write has left.
+    if any(not file.name.startswith(".") for file in path.iterdir()):
+        what = "a run" if (path / "summary.json").exists() else "files"
+        raise InputError(f"--out {path} already holds {what}; name another folder or remove it")
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a folder holds an unfinished run, or runs of several seeds."""
+    if (path / "config.json").exists():
+        return not (path / "summary.json").exists()
+    return (path / COMMAND).exists() or any(path.glob("seed*/config.json"))
+
+
+def finished_summary(path: Path, config: TrainConfig) -> dict[str, object] | None:
+    """The summary of a finished run of that configuration; None where there is none.
+
+    Raises:
+        InputError: the run in the folder has another configuration.
+    """
+    if not (path / "summary.json").exists():
+        return None
+    refuse_another_run(path, config)
+    return json.loads((path / "summary.json").read_text())
+
+
+def differences(path: Path, config: TrainConfig) -> str:
+    """In what the run in a folder has another configuration; empty if in nothing that matters.
+
+    Raises:
+        InputError: its configuration cannot be read.
+    """
+    try:
+        theirs = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--out {path}: its config.json cannot be read ({error}); name another folder"
+        ) from None
+    ours = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
+    names = [name for name in ours if name not in MAY_CHANGE and theirs.get(name) != ours[name]]
+    return ", ".join(f"{n} {theirs.get(n)} there, {ours[n]} here" for n in names)
+
+
+def refuse_another_run(path: Path, config: TrainConfig) -> None:
+    """Raise InputError if a folder holds a run of another configuration."""
+    found = (path / "config.json").exists() and differences(path, config)
+    if found:
+        raise InputError(
+            f"--out {path} holds a run of another configuration ({found}); go on with that one by "
+            "--resume, or name another folder"
+        )
 
 
 def default_path(config: TrainConfig, seeds: Sequence[int]) -> Path:

@@ -14,7 +14,8 @@ from ffdwv_fast.data.dataset import Dataset
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.final_metrics import FinalMetrics
 from ffdwv_fast.engine.run import Run, run
-from ffdwv_fast.engine.run_folder import check_free, write_json
+from ffdwv_fast.engine.run_folder import finished_summary, refuse_if_taken, write_json
+from ffdwv_fast.engine.stop import Stopped, StopRequest
 from ffdwv_fast.errors import InputError
 
 ERRORS = ("test_error", "validation_error", "peer_error", "train_error")
@@ -32,6 +33,7 @@ def run_seeds(
     dataset: Dataset,
     similarity: Tensor | None,
     out: Path,
+    stop: StopRequest | None = None,
 ) -> dict[str, object]:
     """Train once for each seed and leave the results in folders of their own.
 
@@ -44,7 +46,9 @@ def run_seeds(
         seeds: different from each other.
         dataset: as `Run`.
         similarity: as `Run`.
-        out: holds a folder seedN for each and summary.json; must be free.
+        out: holds a folder seedN for each and summary.json. Of runs that are there already the
+            finished ones are taken as they are, and the others gone on with.
+        stop: as `Run`.
 
     Returns:
         The summary over the seeds, as summary.json holds it: mean, standard deviation (n - 1; None
@@ -54,12 +58,13 @@ def run_seeds(
     Raises:
         InputError: as `Run`; a run that diverges ends all, and its seed is named.
     """
-    check_free(out)
+    refuse_if_taken(out)
+    stop = stop or StopRequest()
     start = time.perf_counter()
     if torch.device(config.device).type == "cuda":
-        summaries = _in_turns(config, seeds, dataset, similarity, out)
+        summaries = _in_turns(config, seeds, dataset, similarity, out, stop)
     else:
-        summaries = [_alone(config, seed, dataset, similarity, out) for seed in seeds]
+        summaries = [_alone(config, seed, dataset, similarity, out, stop) for seed in seeds]
     summary = {
         **{
             name: statistics_of([s[name] for s in summaries])
@@ -72,6 +77,11 @@ def run_seeds(
     }
     write_json(out / "summary.json", summary)
     return summary
+
+
+def seed_folder(out: Path, seed: int) -> Path:
+    """Where the run of a seed is."""
+    return out / f"seed{seed}"
 
 
 def statistics_of(values: Sequence[float]) -> dict[str, float | int | None]:
@@ -89,11 +99,24 @@ def _named(seed: int) -> Iterator[None]:
         raise InputError(f"seed {seed}: {error}") from None
 
 
-def _alone(
-    config: TrainConfig, seed: int, dataset: Dataset, similarity: Tensor | None, out: Path
-) -> dict[str, object]:
+def _finished(config: TrainConfig, seed: int, out: Path) -> dict[str, object] | None:
     with _named(seed):
-        return run(replace(config, seed=seed), dataset, similarity, out / f"seed{seed}")
+        return finished_summary(seed_folder(out, seed), replace(config, seed=seed))
+
+
+def _alone(
+    config: TrainConfig,
+    seed: int,
+    dataset: Dataset,
+    similarity: Tensor | None,
+    out: Path,
+    stop: StopRequest,
+) -> dict[str, object]:
+    finished = _finished(config, seed, out)
+    if finished is not None:
+        return finished
+    with _named(seed):
+        return run(replace(config, seed=seed), dataset, similarity, seed_folder(out, seed), stop)
 
 
 class _Turns:
@@ -106,19 +129,23 @@ class _Turns:
         dataset: Dataset,
         similarity: Tensor | None,
         out: Path,
+        stop: StopRequest,
     ):
         self._on_stream = _stream_of_its_own(torch.device(config.device))
         self._seed = seed
         with self._on_stream(), _named(seed):
-            self.run = Run(
-                replace(config, seed=seed), dataset, similarity, out / f"seed{seed}", f"seed {seed}"
-            )
+            own, folder = replace(config, seed=seed), seed_folder(out, seed)
+            self.run = Run(own, dataset, similarity, folder, f"seed {seed}", stop)
         self._steps = self.run.steps()
 
     def take(self) -> bool:
         """Take a step; whether there was one left."""
         with self._on_stream(), _named(self._seed):
             return next(self._steps, self) is not self
+
+    def save(self) -> None:
+        with self._on_stream(), _named(self._seed):
+            self.run.save()
 
     def finish(self) -> dict[str, object]:
         with self._on_stream():
@@ -135,16 +162,26 @@ def _in_turns(
     dataset: Dataset,
     similarity: Tensor | None,
     out: Path,
+    stop: StopRequest,
 ) -> list[dict[str, object]]:
-    runs = [_Turns(config, seed, dataset, similarity, out) for seed in seeds]
-    active = runs
+    summaries = {seed: _finished(config, seed, out) for seed in seeds}
+    runs = {
+        seed: _Turns(config, seed, dataset, similarity, out, stop)
+        for seed in seeds
+        if summaries[seed] is None
+    }
+    active = list(runs.values())
     try:
         while active:
             active = [one for one in active if one.take()]
+    except Stopped:
+        for one in active:
+            one.save()
+        raise
     finally:
-        for one in runs:
+        for one in runs.values():
             one.close()
-    return [one.finish() for one in runs]
+    return [summaries[seed] or runs[seed].finish() for seed in seeds]
 
 
 def _stream_of_its_own(device: torch.device) -> Callable[[], AbstractContextManager]:

@@ -14,15 +14,16 @@ class Step(ABC):
         body: what a step computes.
 
     Attributes:
+        body: as given.
         sums: losses and correct predictions since the last `begin_epoch`.
     """
 
     def __init__(self, body: StepBody):
-        self._body = body
+        self.body = body
 
     @property
     def sums(self) -> MetricSums:
-        return self._body.sums
+        return self.body.sums
 
     def prepare(self, batch: Batch) -> None:  # noqa: B027 - most steps need none
         """Make ready for batches like this one in shape and dtype; its values do not matter.
@@ -33,8 +34,8 @@ class Step(ABC):
 
     def begin_epoch(self, learning_rate: float) -> None:
         """Set the learning rate of the steps to come and begin new sums."""
-        self._body.set_learning_rate(learning_rate)
-        self._body.sums.reset()
+        self.body.set_learning_rate(learning_rate)
+        self.body.sums.reset()
 
     @abstractmethod
     def __call__(self, batch: Batch) -> None:
@@ -45,10 +46,10 @@ class EagerStep(Step):
     """Launches operator by operator."""
 
     def prepare(self, batch: Batch) -> None:
-        if self._body.compiled:  # else there is nothing to make ready
-            with self._body.kept():
-                self._body(batch.images, batch.labels)
+        if self.body.compiled:  # else there is nothing to make ready
+            with self.body.kept():
+                self.body(batch.images, batch.labels)
 
     def __call__(self, batch: Batch) -> None:
-        self._body(batch.images, batch.labels)
+        self.body(batch.images, batch.labels)
         self.sums.count(len(batch.labels))

@@ -1,6 +1,6 @@
 """What a training step computes, apart from how it is launched."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -23,8 +23,8 @@ class StepBody:
     a call can be recorded once and played again.
 
     Args:
-        model: the network, on its device; a state to go on from must have been loaded. Several
-            networks are `Peers`: one optimizer over all does what one for each would.
+        model: the network, on its device. Several networks are `Peers`: one optimizer over all does
+            what one for each would.
         method: the loss, on the same device; it may bring networks of its own, see
             `Method.targets`, which a step runs and does not change.
         precision: mixed precision.
@@ -85,13 +85,22 @@ class StepBody:
             logits.backward(grad)
         if self._copies is not None:
             self._copies.gradients_to_weights()
-        scaler.step(self._optimizer)
-        scaler.update()
+        self._update()
         if self._copies is not None:
             self._copies.weights_to_copies()
         for parameter in self._differentiated:
             parameter.grad = None
         self.sums.add_on_device(loss, parts, len(labels))
+
+    def _update(self) -> None:
+        scaler = self._precision.scaler
+        if not scaler.is_enabled():
+            self._optimizer.step()
+            return
+        before = scaler.scale(self._one)
+        scaler.step(self._optimizer)
+        scaler.update()
+        self.sums.add_skipped(scaler.scale(self._one) < before)
 
     def _loss(
         self, logits: Tensor, labels: Tensor, targets: Tensor | None
@@ -107,7 +116,8 @@ class StepBody:
     def kept(self) -> Iterator[None]:
         """Whatever is run within leaves no trace in what a step changes."""
         scaler = self._precision.scaler
-        tensors, scale = self._state(), scaler.state_dict()
+        copies = [] if self._copies is None else self._copies.copies
+        tensors, scale = [*self.tensors().values(), *copies], scaler.state_dict()
         saved = [t.detach().clone() for t in tensors]
         try:
             yield
@@ -117,12 +127,34 @@ class StepBody:
                     tensor.copy_(value)
             scaler.load_state_dict(scale)
 
-    def _state(self) -> list[Tensor]:
-        """All tensors that a step changes, but those of the loss scale."""
-        momentum = [state["momentum_buffer"] for state in self._optimizer.state.values()]
-        copies = [] if self._copies is None else self._copies.copies
-        model = [*self._model.parameters(), *self._model.buffers()]
-        return [*model, *copies, *momentum, self.sums.values]
+    def tensors(self) -> dict[str, Tensor]:
+        """What a step changes, by name and in its place.
+
+        Left out are the loss scale, which is `Precision`'s, and copies of the weights.
+        """
+        state, parameters = self._optimizer.state, dict(self._model.named_parameters())
+        return {
+            **{f"model.{name}": parameter for name, parameter in parameters.items()},
+            **{f"model.{name}": buffer for name, buffer in self._model.named_buffers()},
+            **{f"momentum.{name}": state[p]["momentum_buffer"] for name, p in parameters.items()},
+            "sums": self.sums.values,
+        }
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from the values that `tensors` once had; recordings of a step stay valid.
+
+        Raises:
+            ValueError: they are of another network.
+        """
+        own = self.tensors()
+        shapes = {name: tensor.shape for name, tensor in own.items()}
+        if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
+            raise ValueError("these tensors are of another network")
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+        if self._copies is not None:
+            self._copies.weights_to_copies()
 
 
 def _optimizer(

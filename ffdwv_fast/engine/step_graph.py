@@ -113,8 +113,7 @@ class GraphStep(Step):
     momentum are tensors that every recording reads.
 
     Args:
-        body: what a step computes. A state to go on from must have been loaded before: loading
-            replaces tensors, and a recording would go on with the old ones.
+        body: what a step computes.
         recorder: a CudaGraphRecorder, or its twin.
     """
 
@@ -140,8 +139,8 @@ class GraphStep(Step):
         images, labels = (t.detach().clone() for t in batch)
 
         def call() -> None:
-            self._body(images, labels)
+            self.body(images, labels)
 
-        with self._body.kept():
+        with self.body.kept():
             self._recorder.warm_up(call)
         return _Recording(images, labels, self._recorder.record(call))

@@ -1,11 +1,12 @@
 """The teacher of knowledge distillation: read from a file, or trained once and kept."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from torch import nn
 
 from ffdwv_fast.data.dataset import Dataset
 from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.engine.run_folder import differences
+from ffdwv_fast.engine.tensor_file import read_tensors
 from ffdwv_fast.errors import InputError
 
 SEED = 0  # of every trained teacher: one serves the students of all seeds
@@ -33,7 +36,7 @@ def teacher_weights(config: TrainConfig, dataset: Dataset, train: Train) -> Path
 
     A teacher is trained on the labels alone by the student's recipe, on the same training images,
     and left as a run's folder under `config.teacher_dir`, named by a hash of what its weights
-    depend on. It gets its name when it is complete: an interruption leaves none. With
+    depend on. It gets its name when it is complete; one that was interrupted is gone on with. With
     `config.validation` the images held out depend on the seed, and so does the teacher, which must
     not have seen them.
 
@@ -66,15 +69,7 @@ def load_teacher(network: nn.Module, file: Path) -> nn.Module:
     Raises:
         InputError: the file cannot be read or holds the weights of another network.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"--teacher {file}: cannot be read ({_line(error)}); give a run's model.safetensors"
-        ) from error
+    weights, _ = read_tensors(file, "--teacher")
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -109,16 +104,26 @@ def _key(teacher: TrainConfig, dataset: Dataset) -> str:
 
 
 def _train_into(folder: Path, teacher: TrainConfig, dataset: Dataset, train: Train) -> None:
-    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
-    try:
-        train(teacher, dataset, None, unfinished)
+    """Train a teacher, or go on training it, unless another process has it finished by then."""
+    unfinished = folder.with_name(f".{folder.name}.part")
+    with _alone_on(folder):
+        if (folder / "summary.json").exists():
+            return
+        if (unfinished / "config.json").exists() and differences(unfinished, teacher):
+            shutil.rmtree(unfinished)  # computed in another way, say on another device
+        if not (unfinished / "summary.json").exists():
+            train(teacher, dataset, None, unfinished)
         os.replace(unfinished, folder)
-    except OSError:
-        if not (folder / "summary.json").exists():  # else another process was faster
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+@contextmanager
+def _alone_on(folder: Path) -> Iterator[None]:
+    """Keep a teacher to this process; wait while another one trains it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("teacher: waiting for another process, which trains it", flush=True)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

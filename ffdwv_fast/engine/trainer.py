@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ffdwv_fast.data.loader import Batch, Loader
 from ffdwv_fast.engine.evaluate import predictions
 from ffdwv_fast.engine.final_metrics import top_k_error
-from ffdwv_fast.engine.metrics import MetricSums
+from ffdwv_fast.engine.metrics import EpochMetrics, MetricSums
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.schedule import learning_rate
 from ffdwv_fast.engine.step import Step
@@ -35,6 +35,7 @@ class EpochRecord(NamedTuple):
             stands in for it, and after epochs without evaluation.
         images_per_second: training images over training time, evaluation left out.
         validation_error: the same on the validation set; None without one.
+        skipped_steps: updates left out as a float16 gradient overflowed; None without loss scaling.
         peer_error: what the second network has, of methods that train two; the training metrics
             above but the loss, which is the sum of theirs, are the first one's. None for others.
     """
@@ -49,6 +50,7 @@ class EpochRecord(NamedTuple):
     images_per_second: float
     validation_error: float | None = None
     peer_error: float | None = None
+    skipped_steps: int | None = None
 
     @property
     def evaluated_error(self) -> tuple[str, float] | None:
@@ -80,8 +82,12 @@ class Trainer:
             leaves it as it is.
         evaluated_on: "test" or "validation": what the batches to evaluate on are.
         evaluate_every: epochs from one evaluation to the next; after the last there is one always.
+        check_every_step: stop at the step whose loss is not finite, not at the end of its epoch.
+            Only where reading waits for nothing: on the CPU.
 
     Attributes:
+        epoch: epochs that have ended.
+        batch: steps that have been taken of the one that goes on.
         predictions: logits [N, C] and labels [N] of the last evaluation, of the first network; None
             before it.
         stopwatch: where the host's time has gone: preparation, data, step, evaluation.
@@ -101,6 +107,7 @@ class Trainer:
         soft_weights: Sequence[float] | None = None,
         evaluated_on: str = "test",
         evaluate_every: int = 1,
+        check_every_step: bool = False,
     ):
         self.model = model
         self.method = method
@@ -113,6 +120,10 @@ class Trainer:
         self.soft_weights = soft_weights
         self.evaluated_on = evaluated_on
         self.evaluate_every = evaluate_every
+        self.check_every_step = check_every_step
+        self.epoch, self.batch = 0, 0
+        self._epoch_start = 0.0
+        self._seconds_before = 0.0  # of the epoch that goes on, in an earlier process
         self.predictions: tuple[Tensor, Tensor] | None = None
         self.stopwatch = Stopwatch()
 
@@ -123,43 +134,78 @@ class Trainer:
             for size in _batch_sizes(self.train_loader):
                 self.step.prepare(_blank_batch(self.train_loader, size))
 
+    def try_step(self, images: int) -> None:
+        """Take a step on so many black images, and undo it.
+
+        Raises:
+            torch.OutOfMemoryError: they do not fit into the GPU's memory.
+        """
+        body = self.step.body
+        with body.kept():
+            body(*_blank_batch(self.train_loader, images))
+            self.step.sums.read()  # waits for the device
+
     def train(self, listener: StepListener) -> Iterator[EpochRecord | None]:
-        """Train, giving None after each step and a record after each epoch.
+        """Train on, giving None after each step and a record after each epoch.
+
+        It begins where `epoch` and `batch` are.
 
         Raises:
             InputError: the loss has become infinite or NaN.
         """
         self.model.train()
-        for epoch in range(self.total_epochs):
-            rate = learning_rate(self.lr, epoch, self.total_epochs)
-            start = time.perf_counter()
-            yield from self._steps(epoch, rate, listener)
+        while self.epoch < self.total_epochs:
+            rate = self._rate()
+            self._epoch_start = time.perf_counter() - self._seconds_before
+            yield from self._steps(rate, listener)
             with self.stopwatch.on("step"):
-                train = self.step.sums.read()  # waits for the device
-            seconds = time.perf_counter() - start
-            if not math.isfinite(train.loss):
-                raise InputError(
-                    f"the training loss became {train.loss} in epoch {epoch + 1} at learning rate "
-                    f"{rate:g}; try a lower --lr, or --amp off"
-                )
-            error, *peers = self._errors(epoch) or [None]
-            yield EpochRecord(
-                epoch=epoch + 1,
-                lr=rate,
-                train_loss=train.loss,
-                train_ce=train.ce,
-                train_kl=train.kl if self.method.has_soft_term else None,
-                train_error=train.error,
-                test_error=error if self.evaluated_on == "test" else None,
-                images_per_second=self.train_loader.images_per_epoch / seconds,
-                validation_error=error if self.evaluated_on == "validation" else None,
-                peer_error=peers[0] if peers else None,
-            )
+                train = self.checked_metrics()  # waits for the device
+            seconds = time.perf_counter() - self._epoch_start
+            self.epoch, self.batch, self._seconds_before = self.epoch + 1, 0, 0.0
+            yield self._record(rate, train, seconds)
 
-    def _errors(self, epoch: int) -> list[float]:
-        """Of each network that is trained, in percent; none after epochs without evaluation."""
-        if (epoch + 1) % self.evaluate_every and epoch + 1 < self.total_epochs:
-            return []
+    def checked_metrics(self) -> EpochMetrics:
+        """Those of the epoch that goes on, so far; waits for the device.
+
+        Raises:
+            InputError: the loss has become infinite or NaN.
+        """
+        metrics = self.step.sums.read()
+        if not math.isfinite(metrics.loss):
+            when = f"at step {self.batch}" if self.check_every_step else f"by step {self.batch}"
+            raise InputError(
+                f"the training loss became {metrics.loss} {when} of epoch {self.epoch + 1} at "
+                f"learning rate {self._rate():g}; try a lower --lr, or --amp off"
+            )
+        return metrics
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """Where training is, to go on from exactly: tensors in their place, and what JSON holds."""
+        begun = self.batch > 0
+        state = {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "images": self.step.sums.images if begun else 0,
+            "epoch_seconds": time.perf_counter() - self._epoch_start if begun else 0.0,
+            "scaler": self.precision.scaler.state_dict(),
+        }
+        return self.step.body.tensors(), state
+
+    def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> None:
+        """Go on from what `state` has given, perhaps in another process.
+
+        Raises:
+            ValueError: it is of another network.
+        """
+        self.step.body.load(tensors)
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.step.sums.images = state["images"]
+        self._seconds_before = state["epoch_seconds"]
+        if state["scaler"]:
+            self.precision.scaler.load_state_dict(state["scaler"])
+
+    def evaluate(self) -> list[float]:
+        """Of each network that is trained, the top-1 error in percent; sets `predictions`."""
         with self.stopwatch.on("evaluation"):
             found = [
                 predictions(network, self.test_loader, self.precision)
@@ -168,11 +214,35 @@ class Trainer:
             self.predictions = found[0]
             return [top_k_error(*one, k=1) for one in found]
 
-    def _steps(self, epoch: int, rate: float, listener: StepListener) -> Iterator[None]:
-        self.step.begin_epoch(rate)
+    def _rate(self) -> float:
+        return learning_rate(self.lr, self.epoch, self.total_epochs)
+
+    def _record(self, rate: float, train: EpochMetrics, seconds: float) -> EpochRecord:
+        """Of the epoch that has just ended, evaluated if it is its turn."""
+        due = self.epoch % self.evaluate_every == 0 or self.epoch == self.total_epochs
+        error, *peers = self.evaluate() if due else [None]
+        return EpochRecord(
+            epoch=self.epoch,
+            lr=rate,
+            train_loss=train.loss,
+            train_ce=train.ce,
+            train_kl=train.kl if self.method.has_soft_term else None,
+            train_error=train.error,
+            test_error=error if self.evaluated_on == "test" else None,
+            images_per_second=self.train_loader.images_per_epoch / seconds,
+            validation_error=error if self.evaluated_on == "validation" else None,
+            peer_error=peers[0] if peers else None,
+            skipped_steps=train.skipped if self.precision.scaler.is_enabled() else None,
+        )
+
+    def _steps(self, rate: float, listener: StepListener) -> Iterator[None]:
+        if self.batch == 0:
+            self.step.begin_epoch(rate)
+        else:
+            self.step.body.set_learning_rate(rate)
         if self.soft_weights is not None:
-            self.method.soft_weight = self.soft_weights[epoch]
-        batches = self.train_loader.epoch(epoch)
+            self.method.soft_weight = self.soft_weights[self.epoch]
+        batches = self.train_loader.epoch(self.epoch, self.batch)
         while True:
             with self.stopwatch.on("data"):
                 batch = next(batches, None)
@@ -180,6 +250,9 @@ class Trainer:
                 return
             with self.stopwatch.on("step"):
                 self.step(batch)
+            self.batch += 1
+            if self.check_every_step:
+                self.checked_metrics()
             listener.step(len(batch.labels), self.step.sums)
             yield None
 

@@ -111,8 +111,8 @@ class Reproduction:
             if found and found[-1].arm == arm:
                 found[-1] = found[-1]._replace(seeds=(*found[-1].seeds, seed))
                 continue
-            # Of one seed's key, so that another configuration has another folder.
-            name = "-".join([*arm.label.split(), self.keys[arm, seed][:8]])
+            # Of the first seed's key, so that another configuration has another folder.
+            name = "-".join([*arm.label.split(), self.keys[arm, 0][:8]])
             found.append(Job(arm, (seed,), self.options[arm], name))
         return found
 
@@ -177,9 +177,12 @@ def _work(wanted: Reproduction) -> Workshop:
         times = [r.summary["seconds"] for a in alike for r in now[a].values()]
         return fmean(times) if times else None
 
+    def done(arm: Arm, seed: int) -> bool:
+        return seed in wanted.results()[arm]
+
     at_once = args.jobs or (1 if torch.cuda.is_available() else min(MOST_JOBS, available_cores()))
     seconds = None if args.time_budget is None else 60 * args.time_budget
-    workshop = Workshop(args.output, at_once, estimate, seconds)
+    workshop = Workshop(args.output, at_once, estimate, done, seconds)
     workshop.work(wanted.jobs(results))
     return workshop
 

@@ -3,7 +3,6 @@
 import ctypes
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from typing import NamedTuple
 
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.reproduce.plans import Arm
-from ffdwv_fast.reproduce.store import unfinished_folders
 
 POLL_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -28,7 +26,7 @@ class Job(NamedTuple):
         arm: which.
         seeds: the missing ones.
         options: of the training command, but for seeds and folder.
-        name: of its folder and log.
+        name: of its folder, which all seeds share, and of its log.
     """
 
     arm: Arm
@@ -44,6 +42,7 @@ class Workshop:
         output: holds runs/, teachers/ and logs/, which are made.
         jobs: how many runs go on at once.
         estimate: seconds that a run of an arm takes; None where that is not known.
+        done: whether a run of an arm and seed has ended: a teacher that another run needed may be one.
         seconds: time budget: no run begins that would not end within; None for no limit.
 
     Attributes:
@@ -56,25 +55,26 @@ class Workshop:
         output: Path,
         jobs: int,
         estimate: Callable[[Arm], float | None],
+        done: Callable[[Arm, int], bool],
         seconds: float | None = None,
     ):
         self._output = output
         self._jobs = jobs
         self._estimate = estimate
+        self._done = done
         self._end = None if seconds is None else time.monotonic() + seconds
         self._active: dict[subprocess.Popen, tuple[Job, float]] = {}
         self.failed: list[Job] = []
         self.left: list[Job] = []
 
     def work(self, queue: Sequence[Job]) -> None:
-        """Train what is queued, in that order."""
-        self._remove_unfinished()
+        """Train what is queued, in that order; what was begun earlier is gone on with."""
         waiting, total = list(queue), len(queue)
         try:
             while waiting or self._active:
                 while waiting and len(self._active) < self._jobs:
-                    job, rest = self._affordable(waiting.pop(0))
-                    if job is not None:
+                    job, rest = self._affordable(self._still_missing(waiting.pop(0)))
+                    if job is not None and job.seeds:
                         self._start(job, total - len(waiting), total)
                     if rest is not None:
                         (self.left if job is None else waiting).insert(0, rest)
@@ -85,6 +85,9 @@ class Workshop:
             for process in self._active:
                 process.kill()
                 process.wait()
+
+    def _still_missing(self, job: Job) -> Job:
+        return job._replace(seeds=tuple(s for s in job.seeds if not self._done(job.arm, s)))
 
     def _affordable(self, job: Job) -> tuple[Job | None, Job | None]:
         """The part of a job that fits into the budget, and the rest of it."""
@@ -103,7 +106,7 @@ class Workshop:
         log = self._output / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "ffdwv_fast.train", *job.options, "--seeds", seeds]
-        command += ["--out", str(self._output / "runs" / name)]
+        command += ["--out", str(self._output / "runs" / job.name)]
         threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // self._jobs))}
         print(f"[{number}/{total}] {job.arm.label}, seeds {seeds}: see {log}", flush=True)
         with log.open("wb") as stream:
@@ -125,11 +128,6 @@ class Workshop:
                 how = f"FAILED with status {process.returncode}, its log says why"
                 self.failed.append(job)
             print(f"  {job.arm.label}, seeds {','.join(map(str, job.seeds))}: {how}", flush=True)
-
-    def _remove_unfinished(self) -> None:
-        for part in ("runs", "teachers"):
-            for folder in unfinished_folders(self._output / part):
-                shutil.rmtree(folder)
 
 
 @contextmanager
@@ -164,5 +162,5 @@ _LIBC = ctypes.CDLL(None)
 
 
 def _die_with_parent() -> None:
-    # Else a run would go on in a folder that the next start removes.
+    # Else a run would go on in a folder in which the next start goes on with it.
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

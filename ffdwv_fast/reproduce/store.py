@@ -14,7 +14,7 @@ from ffdwv_fast.methods import METHODS
 # How a run is computed, not what: each has its test that it changes nothing, or rounding alone.
 HOW = (
     *("data_dir", "teacher_dir", "device", "loader", "workers", "compile", "cuda_graph"),
-    *("without", "evaluate_every"),
+    *("without", "evaluate_every", "checkpoint_minutes"),
 )
 
 
@@ -74,13 +74,6 @@ def finished_runs(folders: Iterable[Path]) -> dict[str, FinishedRun]:
             if run is not None:
                 found.setdefault(run_key(run.config), run)
     return found
-
-
-def unfinished_folders(folder: Path) -> list[Path]:
-    """Folders below one that hold a run without its end, sorted."""
-    # Names with a leading dot are how a teacher in the making is called.
-    begun = sorted(path.parent for path in folder.rglob("config.json"))
-    return [path for path in begun if _is_hidden(path) or not (path / "summary.json").exists()]
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:

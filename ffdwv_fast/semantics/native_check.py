@@ -102,13 +102,14 @@ class _Rehearsal(pickle.Unpickler):
             return super().find_class(module, name)
         if (module, name) in _LIMITED_GLOBALS:
             return _LIMITED_GLOBALS[module, name]
+        called = repr(f"{module}.{name}")[1:-1]  # a damaged name may hold any character
         if module.startswith(_WHOLE_MODELS):
             raise InputError(
-                f"{self._path} is a whole model ({module}.{name}), not word vectors: load it with "
+                f"{self._path} is a whole model ({called}), not word vectors: load it with "
                 f"gensim if you trust it, save model.wv, and give that file"
             )
         raise InputError(
-            f"{self._path} is a pickle that calls {module}.{name}, which no KeyedVectors file "
+            f"{self._path} is a pickle that calls {called}, which no KeyedVectors file "
             f"needs: refused, since it could run any code"
         )
 

@@ -32,7 +32,7 @@ class SimilarityRows:
 
     N rows cost 2 N C D floating-point operations in float64 (7.7e10 for 128 rows of 1,000,000
     classes of width 300) and 4 N C bytes for the result (512 MB), as many as the logits take in
-    float32, and no more than some 200 MB beside, plus 32 N D. Pairs so close that a matrix product
+    float32, and some 100 MB beside. Pairs so close that a matrix product
     would lose their distance to cancellation are computed again from the difference; where the
     vectors' spread is below a hundredth of their length those are nearly all, and the cost is some
     tens of times as high.
@@ -102,7 +102,8 @@ class SimilarityRows:
                 terms = self._distances(wanted, self._points(chunk)).div_(-self._temperature).exp_()
                 sums += terms.sum(dim=1, keepdim=True)
                 result[:, chunk] = terms
-            return result.div_(sums.float())  # float64 sums would make a float64 copy of it
+            # float64 sums would make a float64 copy of the result.
+            return result.div_(sums.float())
 
     def _chunks(self, row_count: int) -> Iterator[slice]:
         count, width = self._vectors.shape
@@ -134,7 +135,7 @@ class SimilarityRows:
 
 def _euclidean(some: Tensor, others: Tensor) -> Tensor:
     """``[n, m]`` distances of float64 ``[n, D]`` and ``[m, D]``, to some twelve digits."""
-    lengths = some.square().sum(dim=1)[:, None] + others.square().sum(dim=1)
+    lengths = torch.linalg.vecdot(some, some)[:, None] + torch.linalg.vecdot(others, others)
     squares = torch.addmm(lengths, some, others.T, alpha=-2)
     row, column = (squares < _CANCELS_BELOW * lengths).nonzero(as_tuple=True)
     distances = squares.clamp_(min=0).sqrt_()

@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +11,7 @@ import numpy as np
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.semantics import fasttext_check, native_check, word2vec_excerpt
 from ffdwv_fast.semantics.byte_reader import CutOffError
-from ffdwv_fast.semantics.vector_format import VectorFormat, detect_format
+from ffdwv_fast.semantics.vector_format import detect_format
 
 _OPENERS: dict[str, Callable[[Path, str], BinaryIO]] = {
     "": open,
@@ -81,8 +80,7 @@ def _read(path: Path, words: set[str], allow_pickle: bool) -> dict[str, np.ndarr
         if found.kind == "gensim-native":
             native_check.check(stream, path)
             return _select(_load_native(path, compression), words, path)
-        excerpt = word2vec_excerpt.excerpt(stream, path, found, words)
-    return _load_excerpt(excerpt, found, words, path) if excerpt else {}
+        return word2vec_excerpt.read(stream, path, found, words)
 
 
 def _compression(path: Path) -> str:
@@ -98,19 +96,6 @@ def _require_suffix(path: Path, compression: str) -> None:
             f"{path} is {'compressed' if compression else 'not compressed'}: rename it so that "
             f"its name {'ends in ' + compression if compression else 'does not end in .gz or .bz2'}"
         )
-
-
-def _load_excerpt(excerpt: bytes, found: VectorFormat, words: set[str], path: Path):
-    from gensim.models import KeyedVectors
-
-    with tempfile.TemporaryDirectory() as folder:
-        small = Path(folder) / "excerpt"
-        small.write_bytes(excerpt)
-        with np.errstate(over="ignore"):  # what overflows is refused where it is needed
-            vectors = KeyedVectors.load_word2vec_format(
-                str(small), binary=found.kind == "word2vec-binary", datatype=np.float32
-            )
-    return _select(vectors, words, path)
 
 
 def _load_fasttext(path: Path):

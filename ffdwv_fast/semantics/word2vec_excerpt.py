@@ -1,13 +1,15 @@
-"""The part of a word2vec or GloVe file that holds the wanted words.
+"""The wanted words of a word2vec or GloVe file.
 
 gensim would read the whole file, which takes minutes and gigabytes, would accept a line with a
 single number (it fills the vector with it) and would not notice vectors beyond the header's count.
-One pass over the file checks the structure and keeps the wanted records, which gensim then reads.
+One pass over the file checks the structure and keeps the wanted records.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.semantics.byte_reader import ByteReader
@@ -17,23 +19,31 @@ _LONGEST_WORD = 1 << 16
 _LONGEST_LINE = 1 << 26
 
 
-def excerpt(stream: BinaryIO, path: Path, found: VectorFormat, words: set[str]) -> bytes:
-    """A word2vec file (with header) of the wanted words, ``b""`` where none is there.
+def read(
+    stream: BinaryIO, path: Path, found: VectorFormat, words: set[str]
+) -> dict[str, np.ndarray]:
+    """Word -> ``[D]`` float32, without the words that the file lacks.
 
     Raises:
         InputError: For unequal widths and a wrong header.
         CutOffError: For a file that ends in the middle of a vector.
+        ValueError: For a wanted vector with a field that is no number.
     """
-    wanted = {word.encode() for word in words}
+    wanted = {word.encode(): word for word in words}
     binary = found.kind == "word2vec-binary"
     records = (_binary_records if binary else _text_records)(stream, path, found)
-    kept: dict[bytes, bytes] = {}
-    for word, record in records:
-        if word in wanted:
-            kept.setdefault(word, record)  # as in gensim, the first of two equal words counts
-    if not kept:
-        return b""
-    return b"".join([b"%d %d\n" % (len(kept), found.width), *kept.values()])
+    kept: dict[str, np.ndarray] = {}
+    for word, numbers in records:
+        if word in wanted:  # as in gensim, the first of two equal words counts
+            kept.setdefault(wanted[word], _vector(numbers, binary))
+    return kept
+
+
+def _vector(numbers: bytes, binary: bool) -> np.ndarray:
+    if binary:
+        return np.frombuffer(numbers, "<f4").astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows is refused where it is needed
+        return np.array([float(field) for field in numbers.split(b" ")], np.float32)
 
 
 def _binary_records(
@@ -45,7 +55,7 @@ def _binary_records(
     for _ in range(found.count):
         # The original C tool ends every vector with a newline, gensim does not.
         word = reader.until(b" ", _LONGEST_WORD).lstrip(b"\n")
-        yield word, word + b" " + reader.take(size)
+        yield word, reader.take(size)
     if reader.rest(_LONGEST_WORD).strip(b"\n"):
         raise _wrong_header(path, found, "more bytes follow")
 
@@ -73,7 +83,8 @@ def _text_records(
         if spaces != found.width:
             _require_spaced_word(fields, path, line_number, found.width)
             continue  # gensim cannot read a word with spaces, and no reading of a name asks for it
-        yield fields[: fields.index(b" ")], fields + b"\n"
+        word, _, numbers = fields.partition(b" ")
+        yield word, numbers
     if has_header and count != found.count:
         raise _wrong_header(path, found, f"{count} follow")
 

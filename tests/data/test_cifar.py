@@ -123,6 +123,31 @@ def test_other_class_names_are_an_input_error(tiny, tmp_path, change):
         read_cifar(tiny, folder)
 
 
+@pytest.mark.parametrize("column", [0, -1], ids=["label", "pixel"])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_one_changed_bit_is_an_input_error(tiny, tmp_path, part, column):
+    folder = write_tiny(tiny, tmp_path)
+    path = folder / getattr(cifar.CIFAR[tiny], part)[0]
+    content = np.frombuffer(path.read_bytes(), np.uint8).reshape(TINY_RECORDS, -1).copy()
+    content[3, column] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="images or labels in .* are not those published"):
+        read_cifar(tiny, folder)
+
+
+def test_records_in_another_order_are_the_same_set(tiny, tmp_path):
+    folder = write_tiny(tiny, tmp_path)
+    files = cifar.CIFAR[tiny]
+    before = read_cifar(tiny, folder).train
+    contents = [(folder / name).read_bytes() for name in files.train]
+    records = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, files.record_bytes)[::-1]
+    for name, some in zip(files.train, np.split(records, len(files.train)), strict=True):
+        (folder / name).write_bytes(some.tobytes())
+    after = read_cifar(tiny, folder).train
+    assert np.array_equal(after.images, before.images[::-1])
+    assert np.array_equal(after.labels, before.labels[::-1])
+
+
 def test_errors_are_one_line_and_say_where_a_good_copy_is(tiny, tmp_path):
     folder = write_tiny(tiny, tmp_path)
     (folder / cifar.CIFAR[tiny].test[0]).write_bytes(b"")

@@ -1,11 +1,13 @@
 """Downloads, against a server on this machine; archives that are damaged or mean harm."""
 
+import gzip
+import subprocess
+import sys
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from ffdwv_fast import https
 from ffdwv_fast.data import cifar, download
 from ffdwv_fast.data.cifar import load_cifar
 from ffdwv_fast.errors import InputError
@@ -17,54 +19,20 @@ from tests.data.samples import (
     tiny_archive,
     tiny_files,
 )
+from tests.file_server import FileServer
+from tests.little_disk import little_disk
 
 ARCHIVE = "cifar-10-binary.tar.gz"
+PATH = f"/{ARCHIVE}"
 FOLDER = "cifar-10-batches-bin"
-
-
-class Server:
-    """A web server with one file, that can fail in several ways."""
-
-    def __init__(self):
-        self.content = b""
-        self.behaviour = "serve"
-        self.requests = []
-        self.stop_stalling = threading.Event()
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
-        self.url = f"http://127.0.0.1:{self.http.server_port}/{ARCHIVE}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def handler(server):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.requests.append(self.path)
-                if server.behaviour == "not found":
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(server.content)))
-                self.end_headers()
-                half = len(server.content) // 2
-                self.wfile.write(server.content[: None if server.behaviour == "serve" else half])
-                if server.behaviour == "stall":
-                    server.stop_stalling.wait(10)
-
-            def log_message(self, *args):
-                pass
-
-        return Handler
-
-    def close(self):
-        self.stop_stalling.set()
-        self.http.shutdown()
-        self.http.server_close()
 
 
 @pytest.fixture
 def server(monkeypatch):
     for variable in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(variable, "127.0.0.1")
-    server = Server()
+    monkeypatch.setattr(https, "RETRY_DELAYS_SECONDS", (0,))
+    server = FileServer({})
     yield server
     server.close()
 
@@ -73,8 +41,8 @@ def server(monkeypatch):
 def published(server, monkeypatch):
     """The server, with a good archive of the tiny CIFAR-10 on it."""
     expect_tiny(monkeypatch, "cifar10")
-    server.content = tiny_archive("cifar10")
-    publish(monkeypatch, "cifar10", server.content, server.url)
+    server.files[PATH] = tiny_archive("cifar10")
+    publish(monkeypatch, "cifar10", server.files[PATH], server.url + PATH)
     return server
 
 
@@ -105,7 +73,7 @@ def test_second_call_does_not_contact_the_server(published, tmp_path):
 
 
 def test_archive_that_is_there_is_not_downloaded(published, tmp_path):
-    (tmp_path / ARCHIVE).write_bytes(published.content)
+    (tmp_path / ARCHIVE).write_bytes(published.files[PATH])
     assert len(load_cifar("cifar10", tmp_path).test) == TINY_RECORDS
     assert published.requests == []
 
@@ -118,21 +86,21 @@ def test_archive_placed_by_hand_is_checked_and_kept(published, tmp_path):
     assert (tmp_path / ARCHIVE).read_bytes() == b"half of an archive"
 
 
-@pytest.mark.parametrize("behaviour", ["not found", "cut", "stall", "mismatch", "no server"])
+@pytest.mark.parametrize("reply", [404, 503, "half", "stall", "wrong content", "no server"])
 def test_failed_download_leaves_nothing_and_says_what_to_do(
-    published, tmp_path, monkeypatch, behaviour
+    published, tmp_path, monkeypatch, reply
 ):
-    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.3)
-    published.behaviour = behaviour
-    if behaviour == "mismatch":
-        published.behaviour = "serve"
-        published.content += b"more"
-    if behaviour == "no server":
+    monkeypatch.setattr(https, "TIMEOUT_SECONDS", 0.3)
+    if reply == "wrong content":
+        published.files[PATH] += b"more"
+    elif reply == "no server":
         published.close()
+    else:
+        published.replies = [reply] * 2
     with pytest.raises(InputError) as caught:
         load_cifar("cifar10", tmp_path)
     message = str(caught.value)
-    assert f"downloading {published.url} failed" in message
+    assert f"downloading {published.url}{PATH} failed" in message
     assert f"place the file by hand as {tmp_path / ARCHIVE}" in message
     assert cifar.CIFAR["cifar10"].sha256 in message
     assert "--dataset digits, which needs no download" in message
@@ -141,10 +109,9 @@ def test_failed_download_leaves_nothing_and_says_what_to_do(
 
 
 def test_download_works_after_one_that_failed(published, tmp_path):
-    published.behaviour = "cut"
+    published.replies = ["half"] * 2
     with pytest.raises(InputError):
         load_cifar("cifar10", tmp_path)
-    published.behaviour = "serve"
     assert len(load_cifar("cifar10", tmp_path).test) == TINY_RECORDS
 
 
@@ -213,7 +180,7 @@ def test_file_that_is_not_wanted_is_not_written(published, tmp_path, monkeypatch
     ],
 )
 def test_damaged_archive_is_an_input_error(published, tmp_path, monkeypatch, damage, message):
-    archive = damaged(published.content, damage)
+    archive = damaged(published.files[PATH], damage)
     (tmp_path / ARCHIVE).write_bytes(archive)
     publish(monkeypatch, "cifar10", archive)
     with pytest.raises(InputError, match=message) as caught:
@@ -239,9 +206,117 @@ def damaged(good: bytes, damage: str) -> bytes:
     return make_archive(members)
 
 
+def tar_header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A member's header alone, that announces what does not follow."""
+    member = tarfile.TarInfo(name)
+    member.size, member.type = size, kind
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % 512)
+
+
+TEN_MIB = bytes(10 << 20)
+HOSTILE = {
+    # Ten MiB of zeros are ten KiB of gzip: the announced size may be anything.
+    "a bomb beside the files": (
+        tar_header(f"{FOLDER}/readme.html", 1 << 40) + TEN_MIB,
+        "unpacks to more bytes than its files can have",
+    ),
+    "a bomb in a long name": (
+        tar_header("././@LongLink", 1 << 40, tarfile.GNUTYPE_LONGNAME) + TEN_MIB,
+        "unpacks to more bytes than its files can have",
+    ),
+    "a bomb in a PAX header": (
+        tar_header("pax", 1 << 40, tarfile.XHDTYPE) + TEN_MIB,
+        "unpacks to more bytes than its files can have",
+    ),
+    "a bomb in the names": (
+        tar_header(f"{FOLDER}/batches.meta.txt", len(TEN_MIB)) + TEN_MIB,
+        "unpacks to more bytes than its files can have",
+    ),
+    "many members": (
+        b"".join(tar_header(f"{FOLDER}/{number}", 0) for number in range(101)),
+        "holds more than 100 files",
+    ),
+    "a file twice": (
+        2 * (tar_header(f"{FOLDER}/batches.meta.txt", 8) + padded(b"airplane")),
+        "holds 'cifar-10-batches-bin/batches.meta.txt' twice",
+    ),
+    "a negative size": (tar_header(f"{FOLDER}/a", -512), "cannot unpack|lacks"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_archive_that_means_harm_is_refused(published, tmp_path, monkeypatch, case):
+    content, message = HOSTILE[case]
+    archive = gzip.compress(content + bytes(1024), 1)
+    (tmp_path / ARCHIVE).write_bytes(archive)
+    publish(monkeypatch, "cifar10", archive)
+    with pytest.raises(InputError, match=message) as caught:
+        load_cifar("cifar10", tmp_path)
+    assert "\n" not in str(caught.value)
+    assert left_in(tmp_path) == {ARCHIVE}
+
+
+def test_no_more_is_decompressed_than_the_files_can_have(published, tmp_path, monkeypatch):
+    archive = gzip.compress(HOSTILE["a bomb beside the files"][0], 1)
+    (tmp_path / ARCHIVE).write_bytes(archive)
+    publish(monkeypatch, "cifar10", archive)
+    read = []
+    true_read = gzip.GzipFile.read
+
+    def counting_read(self, size=-1):
+        read.append(len(content := true_read(self, size)))
+        return content
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counting_read)
+    with pytest.raises(InputError, match="more bytes"):
+        load_cifar("cifar10", tmp_path)
+    wanted = sum(map(len, tiny_files("cifar10").values()))
+    assert 0 < sum(read) <= wanted + download.MOST_OTHER_BYTES + 1
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.GNUTYPE_SPARSE])
+def test_device_and_sparse_file_are_refused(published, tmp_path, monkeypatch, kind):
+    name = f"{FOLDER}/device"
+    check_refused(tiny_archive("cifar10", link(name, "", kind)), name, tmp_path, monkeypatch)
+
+
+def test_disk_that_is_full_is_told_and_loses_nothing(published, tmp_path):
+    (tmp_path / ARCHIVE).write_bytes(published.files[PATH])
+    message = f"cannot unpack {tmp_path / ARCHIVE} into {tmp_path}: .*File too large"
+    with pytest.raises(InputError, match=message), little_disk(1000):
+        load_cifar("cifar10", tmp_path)
+    assert left_in(tmp_path) == {ARCHIVE}
+    assert (tmp_path / ARCHIVE).read_bytes() == published.files[PATH]
+
+
+def test_two_processes_at_once_do_not_collide(published, tmp_path):
+    """Both find neither archive nor folder, download, unpack, and read."""
+    code = (
+        "import sys; from pathlib import Path; from ffdwv_fast.data import download;"
+        "url, checksum, folder = sys.argv[1:]; folder = Path(folder);"
+        "archive = folder.parent / url.rsplit('/', 1)[1];"
+        "download.fetch(url, checksum, archive, '');"
+        "download.unpack(archive, folder, {'test_batch.bin': 61460, 'batches.meta.txt': None})"
+    )
+    argv = [sys.executable, "-c", code, published.url + PATH, cifar.CIFAR["cifar10"].sha256]
+    argv.append(str(tmp_path / FOLDER))
+    published.replies = ["meet", "meet"]
+    processes = [subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert len(published.requests) == 2
+    assert left_in(tmp_path) == {ARCHIVE, FOLDER}
+    assert (tmp_path / ARCHIVE).read_bytes() == published.files[PATH]
+    assert left_in(tmp_path / FOLDER) == {"test_batch.bin", "batches.meta.txt"}
+
+
 def test_folder_that_another_process_made_first_is_used(published, tmp_path):
     archive, folder = tmp_path / ARCHIVE, tmp_path / FOLDER
-    archive.write_bytes(published.content)
+    archive.write_bytes(published.files[PATH])
     folder.mkdir()
     (folder / "first").write_bytes(b"")
     download.unpack(archive, folder, dict.fromkeys(tiny_files("cifar10")))

@@ -40,6 +40,5 @@ class ResidentLoader(Loader):
         self._labels = torch.from_numpy(images.labels).to(self.device)
 
     def _batches(self, plan: EpochPlan):
-        for start in range(0, len(self._labels), self.batch_size):
-            part = slice(start, start + self.batch_size)
+        for part in torch.from_numpy(plan.order).split(self.batch_size):
             yield Batch(self._pixels[part], self._labels[part])

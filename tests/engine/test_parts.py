@@ -1,6 +1,7 @@
 """The parts of the engine, each against an independent reference."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -60,9 +61,10 @@ def test_metrics_weigh_batches_by_their_size():
     sums = MetricSums(CPU)
     for loss, parts, images in ((2.0, [1.5, 0.5, 3.0], 4), (5.0, [4.0, 1.0, 0.0], 1)):
         sums.add_on_device(torch.tensor(loss), torch.tensor(parts, dtype=torch.float64), images)
+        sums.add_skipped(torch.tensor(images == 1))
         sums.count(images)
-    metrics = sums.read()
-    assert metrics == pytest.approx(((4 * 2 + 5) / 5, (4 * 1.5 + 4) / 5, (4 * 0.5 + 1) / 5, 40.0))
+    expected = ((4 * 2 + 5) / 5, (4 * 1.5 + 4) / 5, (4 * 0.5 + 1) / 5, 40.0, 1)
+    assert sums.read() == pytest.approx(expected)
 
 
 def test_autocast_is_on_only_when_asked_for():
@@ -98,8 +100,8 @@ def test_float16_on_a_cpu_is_refused():
 def test_run_folder_holds_what_was_given(tmp_path):
     folder = RunFolder(tmp_path / "a" / "run", CONFIG)
     model = torch.nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last)
-    for record in RECORDS:
-        folder.add_epoch(record)
+    for count in range(1, len(RECORDS) + 1):
+        folder.save_epochs(RECORDS[:count])
     folder.finish(RECORDS, model, {"test_error": 25.5})
 
     assert json.loads((folder.path / "config.json").read_text())["seed"] == 7
@@ -117,12 +119,14 @@ def test_run_folder_holds_what_was_given(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: (p.mkdir(), (p / "config.json").touch()), "already holds a run"),
+        (lambda p: (RunFolder(p, CONFIG), (p / "summary.json").touch()), "already holds a run"),
+        (lambda p: RunFolder(p, replace(CONFIG, lr=9.0)), "another configuration .lr 9.0 there"),
+        (lambda p: (p.mkdir(), (p / "config.json").touch()), "config.json cannot be read"),
         (lambda p: (p.mkdir(), (p / "thesis.tex").touch()), "already holds files"),
         (lambda p: p.touch(), "is a file"),
         (lambda p: p.symlink_to("/proc/no/such/place"), "cannot be written"),
     ],
-    ids=["run", "files", "file", "unwritable"],
+    ids=["run", "another run", "damaged run", "files", "file", "unwritable"],
 )
 def test_run_folder_leaves_alone_what_is_there(tmp_path, make, message):
     path = tmp_path / "run"

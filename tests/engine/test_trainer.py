@@ -112,7 +112,7 @@ def test_the_schedule_acts(kind):
     trainer = make_trainer(kind, epochs=4, lr=0.4)
     rates = [record.lr for record in trainer.train(Silent()) if record is not None]
     assert rates == pytest.approx([0.4, 0.4, 0.04, 0.004])
-    assert trainer.step._body._rate.item() == pytest.approx(0.004)
+    assert trainer.step.body._rate.item() == pytest.approx(0.004)
 
 
 @KINDS
@@ -120,7 +120,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(kind):
     trainer = make_trainer(kind)
     with torch.no_grad():
         trainer.model.fc.bias[0] = torch.nan
-    with pytest.raises(InputError, match=r"became nan in epoch 1 at learning rate 0.05"):
+    with pytest.raises(InputError, match=r"became nan by step 3 of epoch 1 at learning rate 0.05"):
         list(trainer.train(Silent()))
 
 

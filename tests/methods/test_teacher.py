@@ -1,5 +1,8 @@
 """Where the teacher of a distillation comes from."""
 
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from ffdwv_fast import InputError, resnet8
 from ffdwv_fast.data.dataset import Dataset, ImageSet
 from ffdwv_fast.engine.run import Run, run
+from ffdwv_fast.engine.run_folder import RunFolder
 from ffdwv_fast.engine.teacher import load_teacher, teacher_weights
 from tests.engine.resident import small_dataset
 from tests.engine.test_parts import CONFIG
@@ -55,7 +59,8 @@ def test_a_teacher_is_trained_once_and_serves_all_that_need_the_same(config, dat
         assert teacher_weights(same, dataset, train) == weights
     (trained,) = train.configs
     assert (trained.method, trained.model, trained.teacher) == ("vanilla", "resnet8", None)
-    assert [p.name for p in weights.parent.parent.iterdir()] == [weights.parent.name]
+    seen = [p for p in weights.parent.parent.iterdir() if not p.name.startswith(".")]
+    assert seen == [weights.parent]
 
 
 @pytest.mark.parametrize(
@@ -95,27 +100,44 @@ def test_a_teacher_has_not_seen_its_students_validation_images(config, dataset):
     assert [(c.validation, c.seed) for c in train.configs] == [(5, 3), (5, 4)]
 
 
-def test_an_interrupted_teacher_leaves_nothing(config, dataset, tmp_path):
-    def interrupted(_config, _dataset, _similarity, out: Path):
-        out.mkdir(parents=True)
-        (out / "config.json").touch()
+@pytest.mark.parametrize("changes", [{}, {"compile": True}], ids=["same", "computed otherwise"])
+def test_an_interrupted_teacher_is_gone_on_with(config, dataset, changes):
+    begun = []
+
+    def interrupted(teacher, _dataset, _similarity, out: Path):
+        RunFolder(out, teacher)
+        begun.append(out)
         raise KeyboardInterrupt
+
+    def second(teacher, *args):
+        again = args[-1]
+        assert again == begun[0]
+        assert (again / "config.json").exists() is not changes.get("compile", False)
+        shutil.rmtree(again, ignore_errors=True)
+        return CountingTrain()(teacher, *args)
 
     with pytest.raises(KeyboardInterrupt):
         teacher_weights(config, dataset, interrupted)
-    assert list((tmp_path / "teachers").iterdir()) == []
+    assert teacher_weights(replace(config, **changes), dataset, second).exists()
 
 
-def test_a_teacher_that_another_process_finished_first_is_taken(config, dataset):
-    train = CountingTrain()
+def test_a_teacher_that_is_being_trained_is_waited_for(config, dataset, capsys):
+    train, begun, may_end = CountingTrain(), threading.Event(), threading.Event()
 
-    def slower(*args):
-        teacher_weights(config, dataset, train)
+    def slowly(*args):
+        begun.set()
+        assert may_end.wait(60)
         return train(*args)
 
-    weights = teacher_weights(config, dataset, slower)
-    assert len(train.configs) == 2
-    assert len(list(weights.parent.parent.iterdir())) == 1
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(teacher_weights, config, dataset, slowly)
+        assert begun.wait(60)
+        second = pool.submit(teacher_weights, config, dataset, train)
+        while "teacher: waiting for another process" not in capsys.readouterr().out:
+            assert not second.done()
+        may_end.set()
+        assert second.result() == first.result()
+    assert len(train.configs) == 1
 
 
 def test_a_student_begins_with_the_weights_of_every_method(config, dataset, tmp_path):
@@ -149,7 +171,7 @@ def test_a_student_is_taught_by_the_weights_of_the_file(config, dataset, tmp_pat
     ("content", "message"),
     [
         (None, "cannot be read"),
-        (b"not weights", r"cannot be read .*give a run's model.safetensors"),
+        (b"not weights", r"cannot be read .*take another file"),
         ({"fc.weight": torch.zeros(3, 3)}, "not of the network and classes expected"),
     ],
     ids=["missing", "no weights", "another network's"],

@@ -1,4 +1,4 @@
-"""No code of a vector file is ever run."""
+"""A vector file that could hold code needs consent, and even then none of it is run."""
 
 import os
 import pickle
@@ -8,6 +8,7 @@ import pytest
 import vector_writers as writers
 
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.semantics import class_vectors
 from ffdwv_fast.semantics.vector_files import read_word_vectors
 
 
@@ -28,8 +29,34 @@ def sprung(tmp_path):
 
 def _refused(path, message):
     with pytest.raises(InputError, match=message) as caught:
-        read_word_vectors(path, list(writers.VECTORS))
+        read_word_vectors(path, list(writers.VECTORS), allow_pickle=True)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", list(filter(writers.is_pickle, writers.WRITERS)))
+def test_every_pickle_needs_consent(name, tmp_path, monkeypatch):
+    writers.WRITERS[name](tmp_path / name)
+    monkeypatch.setattr("pickle.Unpickler", None)  # nor is it looked into
+    monkeypatch.setattr("pickle.load", None)
+    monkeypatch.setattr("pickle.loads", None)
+    with pytest.raises(
+        InputError, match=r"is a pickle.*any code: refused; .*--allow-pickle .*allow_pickle=True"
+    ) as caught:
+        class_vectors(["cat"], tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_trap_is_not_sprung_without_consent(tmp_path, sprung):
+    (tmp_path / "a.kv").write_bytes(pickle.dumps(_Trap(os.mkdir, str(sprung))))
+    with pytest.raises(InputError, match="is a pickle"):
+        read_word_vectors(tmp_path / "a.kv", ["cat"])
+    assert not sprung.exists()
+
+
+def test_what_was_read_with_consent_comes_from_the_cache_without(tmp_path):
+    writers.WRITERS["native.kv"](tmp_path / "a.kv")
+    first = class_vectors(["cat"], tmp_path / "a.kv", allow_pickle=True)
+    np.testing.assert_array_equal(class_vectors(["cat"], tmp_path / "a.kv"), first)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -124,7 +151,7 @@ def test_the_word_vectors_of_a_whole_model_are_read(tmp_path):
 
     model = Word2Vec([["cat", "dog"]], vector_size=3, min_count=1)
     model.wv.save(str(tmp_path / "a.kv"))
-    found = read_word_vectors(tmp_path / "a.kv", ["cat"])
+    found = read_word_vectors(tmp_path / "a.kv", ["cat"], allow_pickle=True)
     np.testing.assert_array_equal(found["cat"], model.wv["cat"])
 
 
@@ -133,7 +160,7 @@ def test_the_word_vectors_of_a_fasttext_model_are_read(tmp_path):
 
     model = FastText([["cat", "dog"]], vector_size=3, min_count=1, bucket=20)
     model.wv.save(str(tmp_path / "a.kv"))
-    found = read_word_vectors(tmp_path / "a.kv", ["cat", "catty"])
+    found = read_word_vectors(tmp_path / "a.kv", ["cat", "catty"], allow_pickle=True)
     assert found.keys() == {"cat"}
     np.testing.assert_array_equal(found["cat"], model.wv["cat"])
 

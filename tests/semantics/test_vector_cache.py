@@ -11,6 +11,7 @@ import pytest
 import vector_writers as writers
 
 from ffdwv_fast.semantics import class_vectors
+from tests.little_disk import little_disk
 
 NAMES = ["cat", "dog"]
 EXPECTED = np.array([writers.VECTORS[name] for name in NAMES], np.float32)
@@ -75,11 +76,11 @@ def test_a_changed_file_is_read_again(vector_file):
 def test_a_changed_array_beside_a_native_file_is_read_again(tmp_path):
     path = tmp_path / "a.kv"
     writers.WRITERS["native_mapped.kv"](path)
-    class_vectors(NAMES, path)
+    class_vectors(NAMES, path, allow_pickle=True)
     array = np.load(f"{path}.vectors.npy")
     np.save(f"{path}.vectors.npy", array + 1)
     os.utime(f"{path}.vectors.npy", ns=(1, 1))
-    np.testing.assert_array_equal(class_vectors(NAMES, path), EXPECTED + 1)
+    np.testing.assert_array_equal(class_vectors(NAMES, path, allow_pickle=True), EXPECTED + 1)
 
 
 def test_names_order_and_aliases_have_entries_of_their_own(vector_file, cache_folder):
@@ -140,6 +141,17 @@ def test_a_failed_write_leaves_nothing(vector_file, cache_folder, monkeypatch):
     with pytest.warns(UserWarning, match="No space left"):
         np.testing.assert_array_equal(class_vectors(NAMES, vector_file), EXPECTED)
     assert entries(cache_folder) == []
+
+
+@pytest.mark.parametrize("limit", [0, 100, 600])
+def test_a_disk_that_is_full_costs_only_the_entry(limit, vector_file, cache_folder):
+    class_vectors(["sea"], vector_file)
+    before = {entry: entry.read_bytes() for entry in entries(cache_folder)}
+    assert min(map(len, before.values())) > limit
+    with pytest.warns(UserWarning, match="not cached.*File too large"), little_disk(limit):
+        got = class_vectors(NAMES, vector_file)
+    np.testing.assert_array_equal(got, EXPECTED)
+    assert {entry: entry.read_bytes() for entry in entries(cache_folder)} == before
 
 
 def test_failures_are_not_cached(vector_file, cache_folder):

@@ -87,6 +87,11 @@ def _gensim_word2vec(**options):
     return lambda path: keyed_vectors().save_word2vec_format(str(path), **options)
 
 
+def is_pickle(name: str) -> bool:
+    """Whether a file of WRITERS is in gensim's own format."""
+    return name.startswith("native")
+
+
 # file name -> writes VECTORS in that format; names mislead on purpose: the content decides
 WRITERS = {
     "vectors.bin": _write(binary()),
