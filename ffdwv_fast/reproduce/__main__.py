@@ -4,7 +4,7 @@ import contextlib
 import io
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -14,11 +14,13 @@ from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.command import ArgumentParser, positive_float, positive_int, run_command
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.models import MODELS
+from ffdwv_fast.reproduce.page import Section, as_page
 from ffdwv_fast.reproduce.pictures import draw_learning_curves, draw_similarity
 from ffdwv_fast.reproduce.plans import PLANS, ROLES, Arm, Plan, arms, options, order, unregistered
 from ffdwv_fast.reproduce.runner import Job, Workshop, available_cores, locked
 from ffdwv_fast.reproduce.store import FinishedRun, finished_runs, run_key
 from ffdwv_fast.reproduce.tables import as_csv, as_json, markdown, records, row
+from ffdwv_fast.reproduce.words import readings, settings
 from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE
 from ffdwv_fast.train import configuration
 
@@ -49,6 +51,12 @@ def parser() -> ArgumentParser:
     )
     p.add_argument(
         "--output", type=Path, default=Path("reproduced"), metavar="DIR", help="runs and tables"
+    )
+    p.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="Markdown with all tables and pictures (default: results.md in --output)",
     )
     p.add_argument(
         "--results",
@@ -188,36 +196,43 @@ def _work(wanted: Reproduction) -> Workshop:
 
 
 def _report(wanted: Reproduction) -> None:
-    output, results = wanted.args.output, wanted.results()
-    texts, table = [], []
-    for plan in wanted.plans:
-        if plan.name == "figure2":
-            _draw_similarities(wanted, plan)
-            continue
-        own = {arm: results[arm] for arm in wanted.arms[plan.name]}
-        rows = [row(arm, plan.against, own) for arm in own]
-        text, found = markdown(plan, rows, wanted.left_out(plan)), records(plan, rows)
-        _write(output / f"{plan.name}.md", text)
-        _write(output / f"{plan.name}.csv", as_csv(found))
-        _write(output / f"{plan.name}.json", as_json(found))
-        texts.append(text)
-        table += found
-        _pictures(lambda own=own, plan=plan: draw_learning_curves(own, output, plan.name))
-    print("\n".join(["", *texts]))
-    print(f"tables and pictures: {output}")
+    results = wanted.results()
+    sections = [
+        _similarities(wanted, plan) if plan.name == "figure2" else _table(wanted, plan, results)
+        for plan in wanted.plans
+    ]
+    print("\n".join(["", *(section.text for section in sections)]))
+    page = wanted.args.page or wanted.args.output / "results.md"
+    _write(page, as_page(sections, page.parent))
+    print(f"tables and pictures: {wanted.args.output}; all on one page: {page}")
 
 
-def _draw_similarities(wanted: Reproduction, plan: Plan) -> None:
+def _table(wanted: Reproduction, plan: Plan, results: dict[Arm, dict[int, FinishedRun]]) -> Section:
+    output, own = wanted.args.output, {arm: results[arm] for arm in wanted.arms[plan.name]}
+    rows = [row(arm, plan.against, own) for arm in own]
+    sentences = [*readings(rows), *settings(own), *wanted.left_out(plan)]
+    text, found = markdown(plan, rows, sentences), records(plan, rows)
+    for suffix, content in (("md", text), ("csv", as_csv(found)), ("json", as_json(found))):
+        _write(output / f"{plan.name}.{suffix}", content)
+    return Section(text, _drawn(lambda: draw_learning_curves(own, output, plan.name)))
+
+
+def _similarities(wanted: Reproduction, plan: Plan) -> Section:
+    pictures: list[Path] = []
     for dataset in wanted.args.datasets or plan.datasets:
         for source in wanted.sources:
-            _pictures(lambda d=dataset, s=source: draw_similarity(d, s, wanted.args.output))
+            pictures += _drawn(
+                lambda d=dataset, s=source: draw_similarity(d, s, wanted.args.output)
+            )
+    return Section(f"## {plan.title}\n", pictures)
 
 
-def _pictures(draw) -> None:
+def _drawn(draw: Callable[[], list[Path]]) -> list[Path]:
     try:
-        draw()
+        return [path for path in draw() if path.suffix == ".png"]
     except ImportError as error:
         print(f"no picture: {error}")
+        return []
 
 
 def _write(path: Path, text: str) -> None:

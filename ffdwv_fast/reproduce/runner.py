@@ -42,7 +42,7 @@ class Workshop:
         output: holds runs/, teachers/ and logs/, which are made.
         jobs: how many runs go on at once.
         estimate: seconds that a run of an arm takes; None where that is not known.
-        done: whether a run of an arm and seed has ended: a teacher that another run needed may be one.
+        done: whether a run of an arm and seed has ended; a teacher trained meanwhile is such a run.
         seconds: time budget: no run begins that would not end within; None for no limit.
 
     Attributes:

@@ -92,18 +92,18 @@ def _of_all(runs: Mapping[int, FinishedRun], name: str) -> Sample | None:
     return None if None in values else sample(values)
 
 
-def markdown(plan: Plan, rows: Sequence[Row], left_out: Sequence[str]) -> str:
+def markdown(plan: Plan, rows: Sequence[Row], sentences: Sequence[str]) -> str:
     """A plan's tables with their notes.
 
     Args:
         plan: whose.
         rows: in order.
-        left_out: sentences on arms that are not there.
+        sentences: on these rows, to stand before the general notes.
     """
     parts = [f"## {plan.title}", _table(_error_cells(plan, rows))]
     if any(r.metrics for r in rows):
         parts += ["Means over the same seeds:", _table(_metric_cells(rows))]
-    notes = [*_notes(rows), *left_out]
+    notes = [*sentences, *_notes(rows)]
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,6 +94,28 @@ def test_tables_hold_what_the_runs_left(undisturbed):
     assert (first["method"], second["method"]) == ("vanilla", "ffdwv")
     assert float(second["error.mean"]) == ffdwv["error"]["mean"]
     assert (undisturbed / "table2-digits-resnet8.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_page_has_the_tables_and_links_the_pictures(undisturbed, tmp_path, capsys):
+    page = tmp_path / "deep" / "page.md"
+    page.parent.mkdir()
+    main([*TINY, "--output", str(undisturbed), "--page", str(page), *TRAINING])
+    text = page.read_text()
+    assert (undisturbed / "table2.md").read_text() in text
+    assert "digits resnet8: training images: 100, epochs 2, batch size 32, lr 0.05" in text
+    (link,) = re.findall(r"!\[.*]\((.*)\)", text)
+    assert (page.parent / link).resolve() == undisturbed / "table2-digits-resnet8.png"
+
+
+def test_no_run_begins_that_the_time_left_does_not_allow(undisturbed, tmp_path, capsys):
+    options = [*TINY, "--output", str(tmp_path), "--results", str(undisturbed)]
+    options += ["--seeds", "3", "--time-budget", "0.000001", *TRAINING]
+    main(options)  # two seeds are there, of which an estimate is made
+    printed = capsys.readouterr().out
+    assert "6 runs: 4 done, 2 to do" in printed
+    assert "no time left for digits resnet8 ffdwv glove-6b-50d, seeds 2" in printed
+    assert summaries(tmp_path) == {}
+    assert [r["seeds"] for r in json.loads((tmp_path / "table2.json").read_text())] == [[0, 1]] * 2
 
 
 def test_a_method_that_is_not_registered_is_named_and_skipped(tmp_path, capsys, monkeypatch):
