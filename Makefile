@@ -17,7 +17,7 @@ FOR_EVERY_GPU := -DFFDWV_TESTS=ON -DFFDWV_REFUSE_SPILLS=ON -DFFDWV_CUDA=AUTO \
   -UFFDWV_CUDA_ARCHITECTURES
 
 .PHONY: help setup setup-tests train bench test lint test-cpp test-python test-gpu-suite \
-  test-torch-versions
+  test-sanitizers-quick test-sanitizers test-torch-versions fuzz
 
 help:
 	@echo 'make train                train ResNet-20 with word-vector soft labels on handwritten digits'
@@ -25,6 +25,8 @@ help:
 	@echo 'make test                 lint, build for every GPU, C++ and Python tests'
 	@echo 'make setup                only prepare $(VENV), for this machine'
 	@echo 'make setup-tests          only prepare $(VENV), for every GPU and with the C++ tests'
+	@echo 'make test-sanitizers      the native code under ASan, UBSan and TSan: the whole op test suite'
+	@echo 'make fuzz                 a million damaged files for every reader of files: 20 minutes'
 	@echo 'make test-torch-versions  the op, built once, in torch 2.11.0, 2.13.0 and 2.14.1 (5 GB)'
 
 setup: $(VENV)/.ready
@@ -41,7 +43,7 @@ bench: setup
 	@echo
 	$(BIN)/python -m benchmarks.step --json build/bench/step.json
 
-test: lint test-cpp test-python test-gpu-suite
+test: lint test-cpp test-python test-gpu-suite test-sanitizers-quick
 
 lint: setup-tests
 	$(BIN)/ruff check --quiet .
@@ -55,6 +57,15 @@ test-python: setup-tests
 
 test-gpu-suite: setup-tests
 	$(BIN)/python -m benchmarks.gpu_suite --device cpu --tiny --output build/gpu-suite-tiny
+
+test-sanitizers-quick: setup-tests
+	PYTHON=$(BIN)/python tests/sanitizers.sh quick
+
+test-sanitizers: setup-tests
+	PYTHON=$(BIN)/python tests/sanitizers.sh
+
+fuzz: setup-tests
+	$(BIN)/python -m tests.fuzz --target all --inputs 1000000 --corpus build/fuzz/corpus
 
 test-torch-versions: setup-tests
 	PYTHON=$(BIN)/python tests/torch_versions.sh 2.11.0 2.13.0 2.14.1

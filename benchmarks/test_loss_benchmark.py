@@ -1,9 +1,6 @@
 """The loss benchmark for pytest-benchmark: its statistics, comparisons and JSON.
 
-    pytest benchmarks --benchmark-only -k 'float32 and 128x10'
-
-pytest-benchmark would time one contender after the other. Here the first test of a case times all
-of them in turn, by the rules of benchmarks/README.md, and each test plays its own samples back.
+pytest benchmarks --benchmark-only -k 'float32 and 128x10'
 """
 
 import functools
@@ -15,25 +12,10 @@ from benchmarks.loss import BANDWIDTH_SHAPES, DTYPES, LIMITS, TRAINING_SHAPES
 from benchmarks.loss_contenders import CONTENDERS, WORKLOADS
 from benchmarks.loss_inputs import Case
 from benchmarks.loss_measure import measure
+from benchmarks.playback import CLOCK, play
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SHAPES = TRAINING_SHAPES + (BANDWIDTH_SHAPES if DEVICE.type == "cuda" else ())
-
-
-class PlaybackClock:
-    """A clock that advances by the recorded samples."""
-
-    def __init__(self):
-        self._now = 0.0
-
-    def __call__(self) -> float:
-        return self._now
-
-    def advance(self, seconds: float) -> None:
-        self._now += seconds
-
-
-CLOCK = PlaybackClock()
 
 
 @functools.lru_cache(maxsize=1)
@@ -56,10 +38,7 @@ def test_loss(benchmark, dtype, shape, workload, contender):
     if contender in absent:
         pytest.skip(absent[contender])
     clock = rows[contender].get("device", rows[contender]["call"])
-    benchmark.group = f"{workload}, {dtype}, {shape[0]} x {shape[1]}"
-    benchmark.extra_info.update(
-        {key: value for key, value in rows[contender].items() if key not in ("call", "device")}
-    )
-    samples = iter([us / 1e6 for us in clock["samples_us"]])
-    benchmark.pedantic(lambda: CLOCK.advance(next(samples)), rounds=clock["rounds"])
-    assert benchmark.stats.stats.median == pytest.approx(clock["us"]["median"] / 1e6, rel=1e-3)
+    more = {key: value for key, value in rows[contender].items() if key not in ("call", "device")}
+    samples = [us / 1e6 for us in clock["samples_us"]]
+    group = f"{workload}, {dtype}, {shape[0]} x {shape[1]}"
+    play(benchmark, group, samples, clock["us"]["median"] / 1e6, more)

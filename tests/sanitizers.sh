@@ -51,7 +51,7 @@ for isa in csrc/cpu/rows_*.cpp; do
 done
 python_parts=(ffdwv_fast _build_info)
 python_tests=(tests/loss/test_values.py tests/data/test_image_op.py)
-choice=(-k "not compile")
+choice=(-k "not compile and not every_layout and not every_crop and not random and not registration")
 if [ "$extent" = whole ]; then
   python_parts+=(_emulation)
   python_tests=(tests/loss tests/loss_variants tests/data/test_image_op.py tests/emulation)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from ffdwv_fast.data.augmentation import EpochPlan, plain_plan, random_plan
 from ffdwv_fast.data.dataset import Dataset, ImageSet
+from ffdwv_fast.data.shard import WHOLE, Shard
 from ffdwv_fast.devices import resolve_device
 from ffdwv_fast.errors import InputError
 
@@ -31,20 +33,26 @@ class Loader(ABC):
 
     Epochs may be asked for in any order and left before their end, but one begins where another
     ends. Padding is black (pixel 0), added before normalisation. The last batch of an epoch may be
-    smaller.
+    smaller. Of several processes each has a loader, which gives its part of every batch; a part
+    without images comes as an empty batch, so that all see the same number.
 
     Args:
         images: the images to load.
         dataset: gives mean, std, padding and flip.
-        batch_size: images per batch, at least 1.
+        batch_size: images per batch, over all processes, at least one for each.
         device: where the batches are to be.
         seed: of order, crop and flip; 0 to 2**63 - 1.
         augment: random crops and flips; otherwise every image whole.
         shuffle: random order; None means the same as ``augment``.
         half: float16 images instead of float32.
+        shard: this process's part.
+
+    Attributes:
+        global_batch_size: as given.
+        batch_size: how many of these are this process's.
 
     Raises:
-        InputError: a batch size below 1, or a seed out of range.
+        InputError: a batch size below the number of processes, or a seed out of range.
     """
 
     name: str
@@ -60,12 +68,16 @@ class Loader(ABC):
         augment: bool,
         shuffle: bool | None = None,
         half: bool = False,
+        shard: Shard = WHOLE,
     ):
-        if batch_size < 1:
-            raise InputError(f"batch size {batch_size}: expected 1 or more")
+        if batch_size < shard.count:
+            each = ", an image for each process" if shard.count > 1 else ""
+            raise InputError(f"batch size {batch_size}: expected {shard.count} or more{each}")
         self.images = images
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.global_batch_size = batch_size
+        self.batch_size = shard.size(batch_size)
+        self.shard = shard
         self.device = device
         self.seed = seed
         self.augment = augment
@@ -77,16 +89,27 @@ class Loader(ABC):
 
     @property
     def images_per_epoch(self) -> int:
-        """How many images an epoch has: all of them, once each."""
+        """How many images an epoch has, over all processes: all of them, once each."""
         return len(self.images)
 
     @property
     def batches_per_epoch(self) -> int:
         """How many batches an epoch has, the smaller last one included."""
-        return -(-len(self.images) // self.batch_size)
+        return -(-len(self.images) // self.global_batch_size)
+
+    def images_in(self, batch: int) -> int:
+        """How many images a batch of an epoch has, from 0, over all processes."""
+        return min(self.global_batch_size, len(self.images) - batch * self.global_batch_size)
+
+    def blank_batch(self, size: int) -> Batch:
+        """A batch as the epochs have them, but black, its labels 0."""
+        height, width, channels = self.images.images.shape[1:]
+        shape = (size, height, width, channels)
+        images = torch.zeros(shape, dtype=self.dtype, device=self.device).permute(0, 3, 1, 2)
+        return Batch(images, torch.zeros(size, dtype=torch.int64, device=self.device))
 
     def plan(self, epoch: int) -> EpochPlan:
-        """Order, crop and flip of an epoch's images.
+        """Order, crop and flip of an epoch's images, over all processes.
 
         Raises:
             InputError: epoch is not an integer from 0 to 2**63 - 1.
@@ -112,12 +135,15 @@ class Loader(ABC):
         """
         self._refuse_if_closed()
         plan = self.plan(epoch)
-        return self._while_running(replace(plan, order=plan.order[first * self.batch_size :]))
+        order = plan.order[first * self.global_batch_size :]
+        own = replace(plan, order=self.shard.of(order, self.global_batch_size))
+        has_empty = 0 < len(order) % self.global_batch_size <= self.shard.rank
+        return self._while_running(own, [self.blank_batch(0)] if has_empty else [])
 
-    def _while_running(self, plan: EpochPlan) -> Iterator[Batch]:
+    def _while_running(self, plan: EpochPlan, last: list[Batch]) -> Iterator[Batch]:
         self._refuse_if_closed()
         this_epoch = self._running = object()
-        for batch in self._batches(plan):
+        for batch in chain(self._batches(plan), last):
             yield batch
             if self._running is not this_epoch:
                 raise RuntimeError("this epoch ended when the loader started another or was closed")
@@ -128,7 +154,7 @@ class Loader(ABC):
 
     @abstractmethod
     def _batches(self, plan: EpochPlan) -> Iterator[Batch]:
-        """The batches that the plan describes: its order may be the end of an epoch's."""
+        """The batches that the plan describes: its order may be a part of an epoch's."""
 
     def close(self) -> None:
         """Free what the loader holds; calling it twice is fine, asking for an epoch no longer."""
@@ -184,6 +210,7 @@ def make_loader(
     shuffle: bool | None = None,
     half: bool = False,
     workers: int = 0,
+    shard: Shard = WHOLE,
 ) -> Loader:
     """Make a loader; all kinds yield the same batches.
 
@@ -191,7 +218,7 @@ def make_loader(
         kind: a name in :data:`LOADERS`.
         images: the images to load, ``dataset.train`` or ``dataset.test``.
         dataset: gives mean, std, padding and flip.
-        batch_size: images per batch, at least 1.
+        batch_size: images per batch, over all processes, at least one for each.
         device: "cpu", "cuda" or "cuda:N"; "auto": a GPU if there is one, else the CPU.
         seed: of order, crop and flip; 0 to 2**63 - 1.
         augment: random crops and flips; otherwise every image whole.
@@ -199,11 +226,12 @@ def make_loader(
         half: float16 images instead of float32.
         workers: processes that prepare batches for the torch loader, 0 or more; 0: the caller's
             own. The other loaders have none.
+        shard: the part of every batch that this process has, where several train together.
 
     Raises:
         InputError: an unknown kind, a loader whose library is missing, a device that this
-            machine lacks, a batch size below 1, a seed out of range, or workers for a loader
-            that has none.
+            machine lacks, a batch size below the number of processes, a seed out of range, or
+            workers for a loader that has none.
     """
     if kind not in LOADERS:
         raise InputError(f"loader {kind!r}: expected one of {', '.join(LOADERS)}")
@@ -220,5 +248,6 @@ def make_loader(
         augment=augment,
         shuffle=shuffle,
         half=half,
+        shard=shard,
         **({"workers": workers} if workers else {}),
     )

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ffdwv_fast.engine import distributed
+
 
 class EpochMetrics(NamedTuple):
     """Means over an epoch's images.
@@ -27,13 +29,15 @@ class EpochMetrics(NamedTuple):
 class MetricSums:
     """Adds up batches on the device; `read` is the only call that waits for it.
 
+    Of several processes each adds its part of a batch; what is read is of all.
+
     Args:
         device: where the losses are.
 
     Attributes:
         values: [5] float64, always the same memory: loss, ce and kl times images, correct, and
             skipped steps.
-        images: how many have been added.
+        images: how many have been added, over all processes.
     """
 
     def __init__(self, device: torch.device):
@@ -67,8 +71,8 @@ class MetricSums:
         self.images += images
 
     def read(self) -> EpochMetrics:
-        """The means so far."""
-        loss, ce, kl, correct, skipped = self.values.tolist()
+        """The means so far; all processes have to ask for them together."""
+        loss, ce, kl, correct, skipped = distributed.summed(self.values).tolist()
         images = max(1, self.images)
         error = 100 * (self.images - correct) / images
         return EpochMetrics(loss / images, ce / images, kl / images, error, int(skipped))

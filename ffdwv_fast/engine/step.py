@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 
 from ffdwv_fast.data.loader import Batch
+from ffdwv_fast.engine import distributed
 from ffdwv_fast.engine.metrics import MetricSums
 from ffdwv_fast.engine.step_body import StepBody
 
@@ -38,18 +39,26 @@ class Step(ABC):
         self.body.sums.reset()
 
     @abstractmethod
-    def __call__(self, batch: Batch) -> None:
-        """Take one step on a batch and add its losses to the sums."""
+    def __call__(self, batch: Batch, images: int | None = None) -> None:
+        """Take one step on a batch and add its losses to the sums.
+
+        Args:
+            batch: this process's part of the batch.
+            images: how many the whole batch has; None: it is the whole.
+        """
 
 
 class EagerStep(Step):
     """Launches operator by operator."""
 
     def prepare(self, batch: Batch) -> None:
-        if self.body.compiled:  # else there is nothing to make ready
+        # After its first step DistributedDataParallel puts the gradients into another order, on
+        # which the rounding of their sums depends: a run that is gone on with must have it too.
+        if self.body.compiled or distributed.world_size() > 1:  # else there is nothing to prepare
             with self.body.kept():
                 self.body(batch.images, batch.labels)
 
-    def __call__(self, batch: Batch) -> None:
-        self.body(batch.images, batch.labels)
-        self.sums.count(len(batch.labels))
+    def __call__(self, batch: Batch, images: int | None = None) -> None:
+        images = len(batch.labels) if images is None else images
+        self.body(batch.images, batch.labels, images)
+        self.sums.count(images)

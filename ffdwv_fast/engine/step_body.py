@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ffdwv_fast.engine import distributed
 from ffdwv_fast.engine.metrics import MetricSums
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.speedups import Speedups
@@ -22,6 +23,9 @@ class StepBody:
     its place: parameters, momentum, the learning rate, the sums of the losses. So the launches of
     a call can be recorded once and played again.
 
+    Several processes each take a step on their part of the batch, and all the same one: on the mean
+    over the whole batch.
+
     Args:
         model: the network, on its device. Several networks are `Peers`: one optimizer over all does
             what one for each would.
@@ -31,6 +35,8 @@ class StepBody:
         weight_decay: of every parameter, as in the paper's lineage.
         speedups: which are on.
         compiled: whether torch.compile runs the network.
+        sync_batch_norm: whether batch normalisation sees the whole batch of several processes, not
+            each its part.
 
     Attributes:
         sums: the losses since the last reset.
@@ -45,6 +51,7 @@ class StepBody:
         weight_decay: float,
         speedups: Speedups,
         compiled: bool = False,
+        sync_batch_norm: bool = False,
     ):
         device = next(model.parameters()).device
         self._model = model
@@ -56,9 +63,12 @@ class StepBody:
         self.compiled = compiled
 
         copies = speedups.weight_copies and precision.dtype is not None
+        if distributed.world_size() > 1:
+            copies = False  # whose gradients would be averaged in low precision
         self._copies = WeightCopies(model, precision.dtype) if copies else None
         network = model if self._copies is None else self._copies.twin
         self._differentiated = list(network.parameters())
+        network = distributed.parallel(network, sync_batch_norm)
         self._network = torch.compile(network, dynamic=False) if compiled else network
 
         self._rate = torch.zeros((), device=device)
@@ -73,14 +83,22 @@ class StepBody:
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
 
-    def __call__(self, images: Tensor, labels: Tensor) -> None:
-        """Take one step on images [N, C, H, W] with labels [N]; the host's count is left out."""
-        scaler = self._precision.scaler
+    def __call__(self, images: Tensor, labels: Tensor, total: int | None = None) -> None:
+        """Take one step on a batch; the host's count of images is left out.
+
+        Args:
+            images: [N, C, H, W], the part of this process.
+            labels: [N].
+            total: images of all processes; None: N, and this process is alone.
+        """
+        own, scaler = len(labels), self._precision.scaler
+        weight = 1.0 if total is None else distributed.loss_weight(own, total)
         with self._precision.autocast():
             logits = self._network(images)
-            loss, parts, grad = self._loss(logits, labels, self._method.targets(images))
+            targets = self._method.targets(images)
+            loss, parts, grad = self._loss(logits, labels, targets, weight)
         if grad is None:
-            scaler.scale(loss).backward()
+            scaler.scale(loss if weight == 1.0 else loss * weight).backward()
         else:
             logits.backward(grad)
         if self._copies is not None:
@@ -90,7 +108,8 @@ class StepBody:
             self._copies.weights_to_copies()
         for parameter in self._differentiated:
             parameter.grad = None
-        self.sums.add_on_device(loss, parts, len(labels))
+        if own:  # else their means are NaN
+            self.sums.add_on_device(loss, parts, own)
 
     def _update(self) -> None:
         scaler = self._precision.scaler
@@ -100,16 +119,19 @@ class StepBody:
         before = scaler.scale(self._one)
         scaler.step(self._optimizer)
         scaler.update()
-        self.sums.add_skipped(scaler.scale(self._one) < before)
+        if distributed.is_first():  # all skip the same ones
+            self.sums.add_skipped(scaler.scale(self._one) < before)
 
     def _loss(
-        self, logits: Tensor, labels: Tensor, targets: Tensor | None
+        self, logits: Tensor, labels: Tensor, targets: Tensor | None, weight: float
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Loss, parts and, where autograd is not to compute it, the scaled gradient."""
+        """Loss, parts and, where autograd is not to compute it, the scaled, weighted gradient."""
         if not self._direct:
             return *self._method(logits, labels, targets), None
         scaler = self._precision.scaler
-        scale = scaler.scale(self._one) if scaler.is_enabled() else 1.0
+        scale = weight
+        if scaler.is_enabled():
+            scale = scaler.scale(self._one if weight == 1.0 else self._one * weight)
         return self._method.gradient(logits, labels, scale, targets)
 
     @contextmanager

@@ -67,7 +67,11 @@ class CudaGraphRecorder(Recorder):
 
 
 def graph_wanted(
-    asked: str, device: torch.device, fused_optimizer: bool, fixed_loss: bool = True
+    asked: str,
+    device: torch.device,
+    fused_optimizer: bool,
+    fixed_loss: bool = True,
+    processes: int = 1,
 ) -> bool:
     """Whether the step is to be a CUDA graph.
 
@@ -77,6 +81,7 @@ def graph_wanted(
         fused_optimizer: whether that is on: the others wait for the learning rate.
         fixed_loss: whether the loss stays the same from epoch to epoch. The op takes the soft
             weight as a number, which a recording keeps: with a schedule steps are taken eagerly.
+        processes: that train together; of more than one, steps are taken eagerly.
 
     Raises:
         InputError: "on" where there can be none.
@@ -95,6 +100,13 @@ def graph_wanted(
             "--cuda-graph on does not go with a --soft-weight-schedule: a graph keeps the weight "
             "that it was recorded with; use --cuda-graph auto, which then takes eager steps"
         )
+    if asked == "on" and processes > 1:
+        raise InputError(
+            f"--cuda-graph on does not go with {processes} processes: their steps are taken "
+            "eagerly; use auto or off"
+        )
+    if processes > 1:
+        return False
     return asked != "off" and device.type == "cuda" and fused_optimizer and fixed_loss
 
 
@@ -108,6 +120,8 @@ class _Recording(NamedTuple):
 
 class GraphStep(Step):
     """Plays a recorded step again: a recording for each size of batch, the last one's too.
+
+    For a process that trains alone.
 
     A batch is copied into the recording's buffers. The learning rate, the loss scale and the
     momentum are tensors that every recording reads.
@@ -126,7 +140,7 @@ class GraphStep(Step):
         if len(batch.labels) not in self._recordings:
             self._recordings[len(batch.labels)] = self._record(batch)
 
-    def __call__(self, batch: Batch) -> None:
+    def __call__(self, batch: Batch, images: int | None = None) -> None:
         self.prepare(batch)
         size = len(batch.labels)
         recording = self._recordings[size]

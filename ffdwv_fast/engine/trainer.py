@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ffdwv_fast.data.loader import Batch, Loader
+from ffdwv_fast.data.loader import Loader
+from ffdwv_fast.engine import distributed
 from ffdwv_fast.engine.evaluate import predictions
 from ffdwv_fast.engine.final_metrics import top_k_error
 from ffdwv_fast.engine.metrics import EpochMetrics, MetricSums
@@ -132,7 +133,7 @@ class Trainer:
         self.model.train()
         with self.stopwatch.on("preparation"):
             for size in _batch_sizes(self.train_loader):
-                self.step.prepare(_blank_batch(self.train_loader, size))
+                self.step.prepare(self.train_loader.blank_batch(size))
 
     def try_step(self, images: int) -> None:
         """Take a step on so many black images, and undo it.
@@ -142,7 +143,7 @@ class Trainer:
         """
         body = self.step.body
         with body.kept():
-            body(*_blank_batch(self.train_loader, images))
+            body(*self.train_loader.blank_batch(images))
             self.step.sums.read()  # waits for the device
 
     def train(self, listener: StepListener) -> Iterator[EpochRecord | None]:
@@ -165,7 +166,7 @@ class Trainer:
             yield self._record(rate, train, seconds)
 
     def checked_metrics(self) -> EpochMetrics:
-        """Those of the epoch that goes on, so far; waits for the device.
+        """Those of the epoch that goes on, so far; waits for the device and the other processes.
 
         Raises:
             InputError: the loss has become infinite or NaN.
@@ -180,7 +181,11 @@ class Trainer:
         return metrics
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """Where training is, to go on from exactly: tensors in their place, and what JSON holds."""
+        """Where training is, to go on from exactly: tensors, and what JSON holds.
+
+        Several processes have to ask together. They differ in their sums alone, of which a row for
+        each is among the tensors.
+        """
         begun = self.batch > 0
         state = {
             "epoch": self.epoch,
@@ -189,15 +194,16 @@ class Trainer:
             "epoch_seconds": time.perf_counter() - self._epoch_start if begun else 0.0,
             "scaler": self.precision.scaler.state_dict(),
         }
-        return self.step.body.tensors(), state
+        tensors = self.step.body.tensors()
+        return {**tensors, "sums": distributed.gathered(tensors["sums"])}, state
 
     def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> None:
-        """Go on from what `state` has given, perhaps in another process.
+        """Go on from what `state` has given, perhaps in other processes, and in more or fewer.
 
         Raises:
             ValueError: it is of another network.
         """
-        self.step.body.load(tensors)
+        self.step.body.load({**tensors, "sums": _own_sums(tensors["sums"])})
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.step.sums.images = state["images"]
         self._seconds_before = state["epoch_seconds"]
@@ -248,25 +254,27 @@ class Trainer:
                 batch = next(batches, None)
             if batch is None:
                 return
+            images = self.train_loader.images_in(self.batch)
             with self.stopwatch.on("step"):
-                self.step(batch)
+                self.step(batch, images)
             self.batch += 1
             if self.check_every_step:
                 self.checked_metrics()
-            listener.step(len(batch.labels), self.step.sums)
+            listener.step(images, self.step.sums)
             yield None
 
 
 def _batch_sizes(loader: Loader) -> list[int]:
-    """The sizes of an epoch's batches, each once, the largest first."""
-    full, rest = divmod(loader.images_per_epoch, loader.batch_size)
-    return [loader.batch_size] * (full > 0) + [rest] * (rest > 0)
+    """The sizes of an epoch's batches, each once, the largest first; of this process's part.
+
+    All processes have the same number of them, as they take these steps together.
+    """
+    full, rest = divmod(loader.images_per_epoch, loader.global_batch_size)
+    return [loader.batch_size] * (full > 0) + [loader.shard.size(rest)] * (rest > 0)
 
 
-def _blank_batch(loader: Loader, size: int) -> Batch:
-    """A batch as the loader gives them, but black."""
-    height, width, channels = loader.images.images.shape[1:]
-    images = torch.zeros(
-        (size, height, width, channels), dtype=loader.dtype, device=loader.device
-    ).permute(0, 3, 1, 2)
-    return Batch(images, torch.zeros(size, dtype=torch.int64, device=loader.device))
+def _own_sums(sums: Tensor) -> Tensor:
+    """This process's [5] of the sums [processes, 5] of perhaps another number of processes."""
+    if len(sums) == distributed.world_size():
+        return sums[distributed.rank()]
+    return sums.sum(dim=0) if distributed.is_first() else torch.zeros_like(sums[0])

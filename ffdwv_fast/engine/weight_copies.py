@@ -1,9 +1,10 @@
 """Low-precision copies of the weights, so that autocast need not cast each one in every step."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 # What autocast runs in low precision, and so would cast the parameters of.
 _CAST_BY_AUTOCAST = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -30,9 +31,8 @@ class WeightCopies:
         layers = [m for m in model.modules() if isinstance(m, _CAST_BY_AUTOCAST)]
         self._weights = list({p: None for m in layers for p in m.parameters(recurse=False)})
         self.copies = [nn.Parameter(p.detach().to(dtype)) for p in self._weights]
-        shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
-        own = {id(p): c for p, c in zip(self._weights, self.copies, strict=True)}
-        self.twin = copy.deepcopy(model, {**shared, **own}).train()
+        own = dict(zip(self._weights, self.copies, strict=True))
+        self.twin = twin_of(model, own).train()
         self._gradients = [torch.zeros_like(p) for p in self._weights]
 
     def gradients_to_weights(self) -> None:
@@ -45,3 +45,15 @@ class WeightCopies:
     def weights_to_copies(self) -> None:
         """After the update: write the network's weights to the copies."""
         torch._foreach_copy_(self.copies, self._weights)
+
+
+def twin_of(model: nn.Module, own: Mapping[Tensor, Tensor] | None = None) -> nn.Module:
+    """A network like another one that shares its parameters and buffers.
+
+    Args:
+        model: the other one.
+        own: what stands in the twin for some of them.
+    """
+    shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    replaced = {id(theirs): ours for theirs, ours in (own or {}).items()}
+    return copy.deepcopy(model, {**shared, **replaced})

@@ -5,13 +5,19 @@ open no further pickle beside it, is handed to gensim.
 """
 
 import pickle
-import re
+import pickletools
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.semantics.native_arrays import (
+    Array,
+    FromBuffer,
+    FrozenClass,
+    PlainType,
+    Reconstruct,
+    Scalar,
+)
 
 _GENSIM_CLASSES = {
     ("gensim.models.keyedvectors", "KeyedVectors"),
@@ -21,29 +27,25 @@ _GENSIM_CLASSES = {
     ("gensim.models.keyedvectors", "CompatVocab"),
     ("gensim.models.fasttext", "FastTextKeyedVectors"),
 }
-_ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-_BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
-_HARMLESS_GLOBALS = {
-    *((module, name) for module in ("builtins", "__builtin__") for name in ("set", "frozenset")),
-    ("numpy", "ndarray"),
-    *((module, name) for module in _ARRAY_MODULES for name in ("_reconstruct", "scalar")),
-    *((module, "_frombuffer") for module in _BUFFER_MODULES),
-}
+_SETS = {(m, name) for m in ("builtins", "__builtin__") for name in ("set", "frozenset")}
 _WHOLE_MODELS = "gensim.models."
+_PIECE_BYTES = 1 << 24
 
 
 def check(stream: BinaryIO, path: Path) -> None:
     """Rehearse the pickle of a ``KeyedVectors.save`` file.
 
     Args:
-        stream: The uncompressed pickle.
+        stream: The uncompressed pickle, which can be wound back.
         path: For error messages.
 
     Raises:
         InputError: For a pickle that names another global, or is no KeyedVectors, or asks for
             further pickles.
     """
-    rehearsal = _Rehearsal(stream, path)
+    _refuse_large_memo(stream, path)
+    stream.seek(0)
+    rehearsal = _Rehearsal(_InPieces(stream), path)
     root = rehearsal.load()
     if not isinstance(root, _StandIn):
         raise InputError(f"{path} is a pickle, but of no gensim KeyedVectors")
@@ -56,31 +58,50 @@ def check(stream: BinaryIO, path: Path) -> None:
             raise InputError(f"{path} refers to arrays outside its folder: refused")
 
 
-def _encode_latin1(text: str, encoding: str) -> bytes:
+class _InPieces:
+    """A stream that sets no memory aside for a length that a damaged file only claims to have."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+        self.readline = stream.readline
+
+    def read(self, size: int) -> bytes:
+        pieces, left = [], size
+        while left > 0 and (piece := self._stream.read(min(left, _PIECE_BYTES))):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+
+def _refuse_large_memo(stream: BinaryIO, path: Path) -> None:
+    """Refuse a memo index for which the unpickler would fill up to 64 GB with zeros."""
+    operations = pickletools.genops(_InPieces(stream))
+    for count, (operation, argument, _) in enumerate(operations, 1):
+        # Whoever pickles numbers what has gone before, so that an index is below their number.
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
+            raise InputError(f"{path} is damaged: its pickle counts to {argument} at once")
+
+
+class _EncodeLatin1(metaclass=FrozenClass):
     """How pickles of protocol 2 spell bytes; other codecs are not needed."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"codec {encoding!r} is not needed")
-    return text.encode("latin1")
+
+    def __new__(cls, text: str, encoding: str):
+        if encoding != "latin1":
+            raise pickle.UnpicklingError(f"codec {encoding!r} is not needed")
+        return text.encode("latin1")
 
 
-def _plain_dtype(name: str, *options: object) -> np.dtype:
-    """Numbers and references only: the state of a structured type could break memory safety."""
-    if not re.fullmatch(r"[<>|=]?([fiu][1248]|b1|O8?)", name):
-        raise pickle.UnpicklingError(f"array type {name!r} is not needed")
-    return np.dtype(name, *options)
+_CHECKED = {
+    ("_codecs", "encode"): _EncodeLatin1,
+    ("numpy", "dtype"): PlainType,
+    ("numpy", "ndarray"): Array,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): Reconstruct for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): Scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): FromBuffer for core in ("core", "_core")},
+}
 
 
-_LIMITED_GLOBALS = {("_codecs", "encode"): _encode_latin1, ("numpy", "dtype"): _plain_dtype}
-
-
-class _FrozenClass(type):
-    """A class whose attributes a pickle cannot set."""
-
-    def __setattr__(cls, name, value):
-        raise pickle.UnpicklingError(f"attribute {name!r} set on a class")
-
-
-class _StandIn(metaclass=_FrozenClass):
+class _StandIn(metaclass=FrozenClass):
     """Takes the place of a gensim object: keeps its state and does nothing."""
 
     def __setstate__(self, state):
@@ -98,10 +119,10 @@ class _Rehearsal(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         if (module, name) in _GENSIM_CLASSES:
             return self._stand_in_class(name)
-        if (module, name) in _HARMLESS_GLOBALS:
+        if (module, name) in _SETS:
             return super().find_class(module, name)
-        if (module, name) in _LIMITED_GLOBALS:
-            return _LIMITED_GLOBALS[module, name]
+        if (module, name) in _CHECKED:
+            return _CHECKED[module, name]
         called = repr(f"{module}.{name}")[1:-1]  # a damaged name may hold any character
         if module.startswith(_WHOLE_MODELS):
             raise InputError(
@@ -121,4 +142,4 @@ class _Rehearsal(pickle.Unpickler):
             instances.append(instance)
             return instance
 
-        return _FrozenClass(name, (_StandIn,), {"__new__": new})
+        return FrozenClass(name, (_StandIn,), {"__new__": new})

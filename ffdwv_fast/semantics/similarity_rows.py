@@ -31,11 +31,11 @@ class SimilarityRows:
     the vectors alone, 4 C D bytes in float32 (1.2 GB for 1,000,000 classes of width 300).
 
     N rows cost 2 N C D floating-point operations in float64 (7.7e10 for 128 rows of 1,000,000
-    classes of width 300) and 4 N C bytes for the result (512 MB), as many as the logits take in
-    float32, and some 100 MB beside. Pairs so close that a matrix product
-    would lose their distance to cancellation are computed again from the difference; where the
-    vectors' spread is below a hundredth of their length those are nearly all, and the cost is some
-    tens of times as high.
+    classes of width 300) for the products, on a CPU several times as long for the passes over the
+    result, 4 N C bytes for it (512 MB), as many as the logits take in float32, and some 100 MB
+    beside. Pairs so close that a matrix product would lose their distance to cancellation are
+    computed again from the difference; where the vectors' spread is below a hundredth of their
+    length those are nearly all, and the cost is some tens of times as high.
 
     Unlike `similarity_matrix` it does not look for two classes with the same vector, which would
     need all C^2 pairs; `class_vectors` has refused those.
@@ -137,9 +137,11 @@ def _euclidean(some: Tensor, others: Tensor) -> Tensor:
     """``[n, m]`` distances of float64 ``[n, D]`` and ``[m, D]``, to some twelve digits."""
     lengths = torch.linalg.vecdot(some, some)[:, None] + torch.linalg.vecdot(others, others)
     squares = torch.addmm(lengths, some, others.T, alpha=-2)
-    row, column = (squares < _CANCELS_BELOW * lengths).nonzero(as_tuple=True)
+    close = squares < _CANCELS_BELOW * lengths
     distances = squares.clamp_(min=0).sqrt_()
-    step = max(1, _CHUNK_NUMBERS // some.shape[1])
-    for i, j in zip(row.split(step), column.split(step), strict=True):
-        distances[i, j] = (some[i] - others[j]).norm(dim=1)
+    if close.any():  # far quicker than an empty nonzero
+        row, column = close.nonzero(as_tuple=True)
+        step = max(1, _CHUNK_NUMBERS // some.shape[1])
+        for i, j in zip(row.split(step), column.split(step), strict=True):
+            distances[i, j] = (some[i] - others[j]).norm(dim=1)
     return distances

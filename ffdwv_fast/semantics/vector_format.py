@@ -11,6 +11,7 @@ from ffdwv_fast.semantics.fasttext_check import is_fasttext
 _HEAD_BYTES = 1 << 20
 _MAX_WIDTH = 1_000_000
 _HEADER = re.compile(rb"\s*(\d{1,18})[ \t]+(\d{1,18})\s*")
+_NO_PART_OF_A_NUMBER = re.compile(rb"[\s_]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _OTHER_FILES = {
     b"PK\x03\x04": "is a zip archive: unpack it and give the vector file inside",
@@ -81,9 +82,20 @@ def _numbers_after_word(line: bytes) -> int:
 
 
 def is_number(text: bytes) -> bool:
-    """Whether a field of a text file reads as a float."""
+    """Whether a field of a text file reads as a number."""
     try:
-        float(text)
+        number(text)
     except ValueError:
         return False
     return True
+
+
+def number(text: bytes) -> float:
+    """The number that a field of a text file is; ValueError where it is none.
+
+    As ``float``, which would pass over white space and underscores too: a damaged ``-3.5`` or ``2.0``
+    would become another number.
+    """
+    if _NO_PART_OF_A_NUMBER.search(text):
+        raise ValueError(f"{text!r} is no number")
+    return float(text)

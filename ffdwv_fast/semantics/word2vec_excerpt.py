@@ -13,7 +13,7 @@ import numpy as np
 
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.semantics.byte_reader import ByteReader
-from ffdwv_fast.semantics.vector_format import VectorFormat, is_number
+from ffdwv_fast.semantics.vector_format import VectorFormat, is_number, number
 
 _LONGEST_WORD = 1 << 16
 _LONGEST_LINE = 1 << 26
@@ -43,7 +43,7 @@ def _vector(numbers: bytes, binary: bool) -> np.ndarray:
     if binary:
         return np.frombuffer(numbers, "<f4").astype(np.float32)
     with np.errstate(over="ignore"):  # what overflows is refused where it is needed
-        return np.array([float(field) for field in numbers.split(b" ")], np.float32)
+        return np.array([number(field) for field in numbers.split(b" ")], np.float32)
 
 
 def _binary_records(

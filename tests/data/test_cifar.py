@@ -131,7 +131,7 @@ def test_one_changed_bit_is_an_input_error(tiny, tmp_path, part, column):
     content = np.frombuffer(path.read_bytes(), np.uint8).reshape(TINY_RECORDS, -1).copy()
     content[3, column] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match="images or labels in .* are not those published"):
+    with pytest.raises(InputError, match=r"images or labels in .* are not those published"):
         read_cifar(tiny, folder)
 
 

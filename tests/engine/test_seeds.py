@@ -12,6 +12,7 @@ from ffdwv_fast.engine import seeds, trainer
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.run import run
 from ffdwv_fast.engine.seeds import run_seeds, statistics_of
+from ffdwv_fast.engine.stop import StopRequest
 from tests.engine.resident import ResidentLoader, small_dataset
 from tests.engine.test_parts import CONFIG
 
@@ -34,7 +35,7 @@ def test_runs_that_take_turns_are_the_runs_alone(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(seeds._Turns, "take", take)
     dataset = small_dataset()
-    seeds._in_turns(config, SEEDS, dataset, None, tmp_path)
+    seeds._in_turns(config, SEEDS, dataset, None, tmp_path, StopRequest())
     assert taken[:6] == [*SEEDS, *SEEDS]
     for seed in SEEDS:
         run(replace(config, seed=seed), dataset, None, tmp_path / "alone" / f"seed{seed}")
@@ -59,7 +60,7 @@ def test_a_run_that_is_stopped_stops_all_and_closes_their_loaders(config, tmp_pa
 
     monkeypatch.setattr(seeds._Turns, "take", take)
     with pytest.raises(KeyboardInterrupt):
-        seeds._in_turns(config, SEEDS[:2], small_dataset(), None, tmp_path)
+        seeds._in_turns(config, SEEDS[:2], small_dataset(), None, tmp_path, StopRequest())
     assert len(set(map(id, closed))) == 4  # of the run that had begun and of the other one
 
 
@@ -75,7 +76,7 @@ def test_a_run_that_diverges_names_its_seed(config, tmp_path, monkeypatch, devic
     monkeypatch.setattr(trainer.Trainer, "train", train)
     several = run_seeds if device == "cpu" else seeds._in_turns
     with pytest.raises(InputError, match=f"^seed {SEEDS[1]}: the training loss became nan in"):
-        several(config, SEEDS[:2], small_dataset(), None, tmp_path / "out")
+        several(config, SEEDS[:2], small_dataset(), None, tmp_path / "out", StopRequest())
 
 
 def test_summary_over_the_seeds(config, tmp_path):

@@ -11,6 +11,8 @@ reads it again. Exit status: 0 nothing found, 1 something found, 2 bad arguments
 """
 
 import argparse
+import contextlib
+import io
 import sys
 import tempfile
 import time
@@ -28,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ImportError:
         print("error: atheris is not installed: pip install -e '.[dev]'", file=sys.stderr)
         return 2
-    with atheris.instrument_imports(include=INSTRUMENTED):
+    quiet = contextlib.redirect_stderr(io.StringIO())  # atheris names every module there
+    with quiet, atheris.instrument_imports(include=INSTRUMENTED):
         import gensim.models._fasttext_bin  # noqa: F401
 
         from tests.fuzz.registry import PLANTED, TARGETS

@@ -1,5 +1,6 @@
 """One target's campaign: a process of its own, which atheris (libFuzzer) drives."""
 
+import hashlib
 import os
 import resource
 import sys
@@ -96,13 +97,17 @@ def _fuzz(campaign: Campaign, folder: Path, pipe: int) -> None:
         def report(inputs: int, seconds: float, growth: float) -> None:
             os.write(pipe, f"{inputs} {seconds:.3f} {growth:.3f}\n".encode())
 
+        def save(data: bytes) -> None:
+            name = f"{campaign.name}-{hashlib.sha256(data).hexdigest()[:16]}"
+            (campaign.findings / name).write_bytes(data)
+
         options = [
             f"-max_len={max(4096, *map(len, target.seeds))}",
             *("-len_control=0", "-verbosity=0", f"-seed={campaign.seed}"),
             *(f"-timeout={campaign.hang_seconds}", f"-rss_limit_mb={_RSS_LIMIT_MB}"),
             f"-artifact_prefix={campaign.findings / campaign.name}-",
         ]
-        judge = Judge(target, campaign.budget, report)
+        judge = Judge(target, campaign.budget, report, save)
         atheris.Setup([sys.argv[0], *options, str(campaign.corpus)], judge)
         atheris.Fuzz()
     finally:

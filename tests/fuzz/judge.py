@@ -36,16 +36,28 @@ class Judge:
         target: the reader.
         budget: of the campaign.
         report: takes the number of inputs so far, the seconds and the growth of memory in MB.
+        save: takes an input at fault; one that ends the process is the fuzzer's to save.
     """
 
-    def __init__(self, target: Target, budget: Budget, report: Callable[[int, float, float], None]):
-        self._target, self._budget, self._report = target, budget, report
+    def __init__(
+        self,
+        target: Target,
+        budget: Budget,
+        report: Callable[[int, float, float], None],
+        save: Callable[[bytes], None],
+    ):
+        self._target, self._budget, self._report, self._save = target, budget, report, save
         self._inputs = 0
         self._begin = self._reported = time.monotonic()
         self._warm_mb: float | None = None
 
     def __call__(self, data: bytes) -> None:
-        judge(self._target, data)
+        try:
+            judge(self._target, data)
+        except Exception:
+            self._save(data)
+            self._report(self._inputs + 1, time.monotonic() - self._begin, 0.0)
+            raise
         self._inputs += 1
         now = time.monotonic()
         spent = max(self._inputs / self._budget.inputs, (now - self._begin) / self._budget.seconds)
@@ -70,7 +82,8 @@ def judge(target: Target, data: bytes) -> None:
         target.check(data)
     except InputError as error:
         expect(str(error).isprintable(), f"the message is not one line of text: {error!r}")
-        wants_memory = isinstance(error.__cause__, MemoryError)
+        # A subclass is numpy's, whose arrays take no memory before they are filled.
+        wants_memory = type(error.__cause__) is MemoryError
         expect(not wants_memory, "it asked for more memory than there is")
 
 

@@ -89,7 +89,7 @@ def _is_reading(found: Vectors, reference: Callable[[bytes], Vectors], data: byt
 
 
 def text(data: bytes) -> Vectors:
-    """The vectors of a text file, read by another hand: ValueError or IndexError where it is none."""
+    """The vectors of a text file, read by another hand; ValueError where it is none."""
     lines = data.split(b"\n")
     header = _HEADER.fullmatch(lines[0])
     width = int(header[2]) if header else len(lines[0].rstrip().split(b" ")) - 1
