@@ -28,7 +28,8 @@ TRAINING_SHAPES = ((128, 10), (128, 100), (1024, 100), (256, 1000), (1024, 10000
 BANDWIDTH_SHAPES = ((65536, 256), (16384, 1000), (4096, 32000), (2048, 128256))
 TINY_SHAPES = ((16, 10),)
 EXPLANATION = (
-    "Forward + backward. x eager, x compiled: times faster, and quartiles over n rounds.",
+    "Forward + backward. x eager, x compiled: times faster, and quartiles over n rounds;",
+    "x float32: than the same on float32 logits, timed in the same rounds.",
     "GB/s: bytes that must move over time; of copy: beside a copy of as many bytes.",
     "others: share of the processors that other processes took meanwhile.",
 )
@@ -76,6 +77,11 @@ def parser() -> ArgumentParser:
     p.add_argument(
         "--losses", type=losses, default="class rows,teacher", help="names, or all", metavar="NAMES"
     )
+    p.add_argument(
+        "--cached",
+        action="store_true",
+        help="inputs that are in the processor's cache; without, they come from memory",
+    )
     add_common_options(p, LIMITS)
     return p
 
@@ -88,7 +94,7 @@ def cases(options: argparse.Namespace, device: torch.device) -> Iterator[Case]:
     for workload in options.losses:
         for kind in dtypes:
             for rows, classes in shapes:
-                yield Case(workload, kind, rows, classes, device)
+                yield Case(workload, kind, rows, classes, device, options.cached)
 
 
 def row_cells(row: dict[str, object]) -> list[str]:
@@ -105,6 +111,8 @@ def row_cells(row: dict[str, object]) -> list[str]:
             cells.append("-" if times is None else f"{times['median']:.2f}")
             if baseline == "eager":
                 cells.append("-" if times is None else f"{times['q1']:.2f} - {times['q3']:.2f}")
+        times = timed.get("times_float32")
+        cells.append("-" if times is None else f"{times['median']:.2f}")
     last = row.get("device", row["call"])
     of_copy, others = f"{100 * row['of_copy']:.0f} %", f"{100 * row['call']['others']:.0f} %"
     return [*cells, number(row["gb_per_s"]), of_copy, str(last["rounds"]), others]
@@ -114,7 +122,7 @@ def head(device: torch.device) -> list[str]:
     """Names of the columns."""
     names = ["loss", "dtype", "N x C", "contender"]
     for clock in ("call", "device") if device.type == "cuda" else ("call",):
-        names += [f"{clock} us", "quartiles", "x eager", "quartiles", "x compiled"]
+        names += [f"{clock} us", "quartiles", "x eager", "quartiles", "x compiled", "x float32"]
     return [*names, "GB/s", "of copy", "n", "others"]
 
 
@@ -133,6 +141,8 @@ def lines(found: dict[str, object], device: torch.device) -> list[str]:
     notes = [f"{c.name}: {c.note}" for c in CONTENDERS if c.note and c.name not in found["absent"]]
     notes += [f"not here: {name}, {reason}" for name, reason in found["absent"].items()]
     notes += [f"by events, no graph: {name}, {reason}" for name, reason in no_graph(found["rows"])]
+    if any(row["cached"] for row in found["rows"]):
+        notes.append("inputs: three sets only, which stay in the processor's cache (--cached)")
     notes += busy_notes(row["call"] for row in found["rows"])
     return [*table(head(device), [row_cells(row) for row in found["rows"]]), "", *notes]
 

@@ -12,6 +12,7 @@ from benchmarks.loss_inputs import Case, Inputs, bytes_of_a_call, make_sets, not
 from benchmarks.timing import CallTimer, Limits, Rotation, interleave, ratios, spread
 
 COPY = "copy"
+IN_FLOAT32 = ", float32"  # after the name of a contender that is timed in both dtypes
 
 # ||grad - reference|| / ||reference||; the reference is float64. What PyTorch itself computes in
 # bfloat16 rounds at every step.
@@ -56,9 +57,10 @@ def measure(case: Case, limits: Limits) -> tuple[list[dict[str, object]], dict[s
         counted = [bytes_of_a_call(inputs) for inputs in sets[:_SETS_WHOSE_BYTES_ARE_COUNTED]]
         moved = sum(counted) // len(counted)
         runners[COPY] = _copy(moved, len(sets), case.device)
-        clocks = {"call": _call_clock(case, runners, limits)}
+        timed = {**runners, **_in_float32(case, runners, limits)}
+        clocks = {"call": _call_clock(case, timed, limits)}
         if case.device.type == "cuda":
-            clocks["device"] = _device_clock(case, runners, limits)
+            clocks["device"] = _device_clock(case, timed, limits)
     rows = [_row(case, name, runner, moved, clocks) for name, runner in runners.items()]
     return rows, absent
 
@@ -78,6 +80,17 @@ def _runners(case: Case, sets: list[Inputs]) -> tuple[dict[str, Runner], dict[st
             reason = runner
         absent[contender.name] = reason
     return runners, absent
+
+
+def _in_float32(case: Case, runners: Mapping[str, Runner], limits: Limits) -> dict[str, Runner]:
+    """This package's contenders once more on float32 logits, to compare the two in one run."""
+    if case.dtype.itemsize >= torch.float32.itemsize:
+        return {}
+    single, workload = case._replace(dtype=torch.float32), WORKLOADS[case.workload]
+    sets = make_sets(single, workload.similarity, workload.teacher, limits.tiny)
+    reference = _reference(single, sets[0])
+    own = [c for c in CONTENDERS if c.ours and c.name in runners]
+    return {f"{c.name}{IN_FLOAT32}": _runner(c, single, sets, reference) for c in own}
 
 
 def _runner(
@@ -205,6 +218,7 @@ def _row(
         "classes": case.classes,
         "contender": name,
         "sets": len(runner.sets),
+        "cached": case.cached,
         "bytes": moved,
         "error": runner.error,
     }
@@ -226,8 +240,9 @@ def _timed(name: str, by_name: Mapping[str, Mapping[str, object]]) -> dict[str, 
         "rounds": len(seconds),
         "us": spread([s * 1e6 for s in seconds])._asdict(),
     }
-    for baseline in BASELINES:
-        if baseline in by_name and name != COPY:
-            faster = spread(ratios(by_name[baseline]["samples"], seconds))
-            timed[f"times_{baseline}"] = faster._asdict()
+    others = {baseline: baseline for baseline in BASELINES} | {"float32": f"{name}{IN_FLOAT32}"}
+    for key, other in others.items():
+        if other in by_name and name != COPY:
+            faster = spread(ratios(by_name[other]["samples"], seconds))
+            timed[f"times_{key}"] = faster._asdict()
     return timed | {"samples_us": [round(s * 1e6, 3) for s in seconds]}

@@ -51,6 +51,21 @@ def test_sets_exceed_the_cache_within_bounded_memory(size):
     assert count * size <= max(1 << 30, 3 * size)
 
 
+def test_cached_inputs_are_three_sets():
+    assert len(make_sets(SMALL._replace(cached=True), True, False, tiny=False)) == 3
+
+
+def test_own_lines_in_16_bits_are_timed_in_float32_too(monkeypatch):
+    only(monkeypatch, named("eager"), named("ffdwv_loss"))
+    rows, _ = measure(SMALL._replace(dtype=torch.bfloat16, rows=16), Limits(2, 1.0, tiny=True))
+    found = {row["contender"]: row["call"].get("times_float32") for row in rows}
+    assert found.keys() == {"eager", "ffdwv_loss", "copy"}
+    assert found["ffdwv_loss"]["median"] > 0
+    assert found["eager"] is found["copy"] is None
+    rows, _ = measure(SMALL, Limits(2, 1.0, tiny=True))
+    assert all("times_float32" not in row["call"] for row in rows)
+
+
 def test_sets_differ_in_logits_labels_and_teacher_and_share_the_matrix():
     first, second, *_ = make_sets(SMALL, similarity=True, teacher=True, tiny=True)
     for name in ("logits", "labels", "teacher"):
