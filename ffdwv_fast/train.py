@@ -24,7 +24,9 @@ from ffdwv_fast.data.image_op import why_not_on
 from ffdwv_fast.data.loader import LOADERS
 from ffdwv_fast.data.registry import DATASETS, load_dataset, resolve_dataset
 from ffdwv_fast.devices import resolve_device
+from ffdwv_fast.engine import distributed
 from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.engine.log import tell
 from ffdwv_fast.engine.precision import AMP_DTYPES, AUTO, Precision, chosen_amp
 from ffdwv_fast.engine.recipes import RECIPES
 from ffdwv_fast.engine.run import run
@@ -134,7 +136,7 @@ def parser() -> ArgumentParser:
         "--batch-size",
         type=positive_int,
         metavar="N",
-        help=f"images per step ({_recipe_help('batch_size')})",
+        help=f"images per step, of all processes together ({_recipe_help('batch_size')})",
     )
     net.add_argument(
         "--lr",
@@ -238,6 +240,12 @@ def _add_speed_arguments(p: ArgumentParser) -> None:
         default="auto",
         help="take a step as one CUDA graph; auto: on a GPU",
     )
+    speed.add_argument(
+        "--sync-batch-norm",
+        action="store_true",
+        help="of several processes on GPUs: batch normalisation sees the whole batch, not each "
+        "process's part of it",
+    )
     speed.add_argument("--compile", action="store_true", help="torch.compile the network")
     speed.add_argument(
         "--without",
@@ -266,9 +274,17 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if args.resume is not None:
         argv, args = _begun_with(args)
+    if _is_finished_already(args):
+        return
+    device = resolve_device(args.device, option="--device")
+    with distributed.joined(device):
+        _train(argv, args, device)
+
+
+def _train(argv: list[str], args: Namespace, device: torch.device) -> None:
+    """What `main` does, perhaps as one of several processes."""
     if args.out is not None:
         refuse_if_taken(args.out)
-    device = resolve_device(args.device, option="--device")
     _refuse_what_cannot_be(args, device)  # before anything is loaded
     name, message = resolve_dataset(args.dataset, args.data_dir)
     if message:
@@ -281,23 +297,51 @@ def main(argv: list[str] | None = None) -> None:
     if args.amp == AUTO and config.amp == "off":
         print("--amp: off, since this CPU would emulate bf16; --amp bf16 forces it", flush=True)
     matrix = similarity.matrix
-    out = args.out or default_path(config, args.seeds or [args.seed])
+    out = distributed.of_first(args.out or default_path(config, args.seeds or [args.seed]))
     refuse_another_run(out, config)
     for seed in args.seeds or ():
         refuse_another_run(seed_folder(out, seed), replace(config, seed=seed))
-    _keep_command(argv, out)
+    distributed.barrier()  # what the others have looked at is not what the first writes now
+    if distributed.is_first():
+        _keep_command(argv, out)
     stop = StopRequest()
     try:
         with stop.listening():
             if args.seeds is None:
-                print(_conclusion(run(config, dataset, matrix, out, stop), out))
+                tell(_conclusion(run(config, dataset, matrix, out, stop), out), sys.stdout)
             else:
                 summary = run_seeds(config, args.seeds, dataset, matrix, out, stop)
-                print(_conclusion_over_seeds(summary, out))
+                tell(_conclusion_over_seeds(summary, out), sys.stdout)
     except Stopped as stopped:
-        command = f"python -m ffdwv_fast.train --resume {shlex.quote(str(out))}"
-        print(f"{stopped}; go on with: {command}", file=sys.stderr)
+        if distributed.is_first():
+            command = f"{_program()} -m ffdwv_fast.train --resume {shlex.quote(str(out))}"
+            tell(f"{stopped}; go on with: {command}", sys.stderr)
         raise SystemExit(128 + stopped.signal) from None
+
+
+def _is_finished_already(args: Namespace) -> bool:
+    """Whether torchrun has restarted processes whose run had finished; that is said.
+
+    Raises:
+        InputError: torchrun would restart processes that would not find their run.
+    """
+    restarts, most = distributed.restarts()
+    if most and args.out is None:
+        raise InputError(
+            f"torchrun --max-restarts {most} needs --out DIR, where a restarted process finds the "
+            "run; name one"
+        )
+    if not restarts or not (args.out / "summary.json").exists():
+        return False
+    started = distributed.launch()
+    if started is None or started.rank == 0:
+        print(f"the run in {args.out} has finished")
+    return True
+
+
+def _program() -> str:
+    processes = distributed.world_size()
+    return "python" if processes == 1 else f"torchrun --nproc-per-node {processes}"
 
 
 def _begun_with(args: Namespace) -> tuple[list[str], Namespace]:
@@ -357,6 +401,16 @@ def _refuse_what_cannot_be(args: Namespace, device: torch.device) -> None:
     Precision(chosen_amp(args.amp, device), device)
     _graph_wanted(args, device)
     _refuse_options_of_other_methods(args)
+    if args.sync_batch_norm and device.type != "cuda":
+        raise InputError(
+            f"--sync-batch-norm works on GPUs only, not on {device}; leave it out, and each "
+            "process normalises its part of a batch"
+        )
+    if args.seeds is not None and distributed.world_size() > 1:
+        raise InputError(
+            f"--seeds with {distributed.world_size()} processes: they make one run together; use "
+            "--seed, or start without torchrun"
+        )
     if args.workers and args.loader != "torch":
         raise InputError(f"--workers {args.workers} is for --loader torch; name both or neither")
 
@@ -364,7 +418,8 @@ def _refuse_what_cannot_be(args: Namespace, device: torch.device) -> None:
 def _graph_wanted(args: Namespace, device: torch.device) -> bool:
     fused_optimizer = Speedups.without(args.without).fused_optimizer
     fixed_loss = args.soft_weight_schedule == "constant"
-    return graph_wanted(args.cuda_graph, device, fused_optimizer, fixed_loss)
+    processes = distributed.world_size()
+    return graph_wanted(args.cuda_graph, device, fused_optimizer, fixed_loss, processes)
 
 
 def _refuse_options_of_other_methods(args: Namespace) -> None:
@@ -507,6 +562,7 @@ def _config(
         teacher_dir=str(args.teacher_dir),
         evaluate_every=args.evaluate_every,
         checkpoint_minutes=args.checkpoint_minutes,
+        sync_batch_norm=args.sync_batch_norm,
     )
 
 

@@ -2,7 +2,7 @@
 # The native code under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 #
 #   PYTHON=.venv/bin/python tests/sanitizers.sh         # the whole op test suite
-#   PYTHON=.venv/bin/python tests/sanitizers.sh quick   # the C++ tests and some of the op's
+#   PYTHON=.venv/bin/python tests/sanitizers.sh quick   # some of it; no ThreadSanitizer
 #
 # Builds under build/sanitizers, with a copy of the package there: nothing of the checkout changes.
 # ThreadSanitizer sees the row kernels in threads of a test's own. It cannot see them in torch's: that
@@ -43,17 +43,15 @@ mkdir -p "$tree"
 tar --create --exclude='*.so' --exclude=__pycache__ pyproject.toml ffdwv_fast tests |
   tar --extract --directory "$tree"
 
-tests=(row_test emulation_test launch_error_test threads_test)
-for isa in csrc/cpu/rows_*.cpp; do
-  isa=${isa##*rows_}
-  grep -q x86 <<<"$(uname -m)" || [ "$isa" = baseline.cpp ] || continue
-  tests+=("simd_test_${isa%.cpp}")
-done
-python_parts=(ffdwv_fast _build_info)
+tests=(row_test launch_error_test threads_test simd_test_baseline)
+python_parts=(ffdwv_fast)
 python_tests=(tests/loss/test_values.py tests/data/test_image_op.py)
-choice=(-k "not compile and not every_layout and not every_crop and not random and not registration")
+slow="compile or every_layout or every_crop or random or registration or reference"
+choice=(-k "not ($slow) and (not every_width or float32)")
 if [ "$extent" = whole ]; then
-  python_parts+=(_emulation)
+  tests+=(emulation_test)
+  [ "$(uname -m)" != x86_64 ] || tests+=(simd_test_avx2 simd_test_avx512)
+  python_parts+=(_build_info _emulation)
   python_tests=(tests/loss tests/loss_variants tests/data/test_image_op.py tests/emulation)
   choice=()
 fi
@@ -83,8 +81,10 @@ under_asan "$python" -c 'import sys; from ffdwv_fast.native import LIBRARY, load
 assert load_library() is None and str(LIBRARY).startswith(sys.argv[1]), (LIBRARY, load_library())' "$tree"
 under_asan "$python" -m pytest --quiet -p no:cacheprovider "${python_tests[@]}" "${choice[@]}"
 
-echo "== ThreadSanitizer ($SECONDS s since the start)"
-configure_and_build "$build/thread" thread threads_test sanitizer_faults_main
-must_be_found "data race" "$build/thread/sanitizer_faults_main" thread
-"$build/thread/threads_test"
+if [ "$extent" = whole ]; then
+  echo "== ThreadSanitizer ($SECONDS s since the start)"
+  configure_and_build "$build/thread" thread threads_test sanitizer_faults_main
+  must_be_found "data race" "$build/thread/sanitizer_faults_main" thread
+  "$build/thread/threads_test"
+fi
 echo "sanitizers: silent but for the faults made on purpose, $SECONDS s"

@@ -1,5 +1,6 @@
 """The reference loader: a plain PyTorch DataLoader that follows the epoch's plan image by image."""
 
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,6 +37,14 @@ class AugmentedImages(TorchDataset):
         return (image / np.float32(255) - self.mean) / self.std, self.images.labels[index]
 
 
+def _outlive_sigterm(_: int) -> None:
+    """Of a worker: Slurm sends SIGTERM to all processes, and the trainer has yet to save.
+
+    A worker ends when it is told to, or within seconds of the trainer's end.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class TorchLoader(Loader):
     """See :class:`ffdwv_fast.data.loader.Loader`; readable first, fast second.
 
@@ -55,6 +64,7 @@ class TorchLoader(Loader):
             batch_size=self.batch_size,
             sampler=plan.order.tolist(),
             num_workers=self.workers,
+            worker_init_fn=_outlive_sigterm,
             pin_memory=self.device.type == "cuda",
             # Without its own generator, DataLoader draws from torch's global one at every epoch.
             generator=torch.Generator(),

@@ -15,7 +15,7 @@ class TrainConfig:
         model: a name in MODELS.
         shortcut: "A" or "B".
         epochs: passes over the training images.
-        batch_size: images per step.
+        batch_size: images per step, of all processes together.
         lr: learning rate of the first epoch.
         weight_decay: of every parameter.
         amp: "off", "bf16" or "fp16".
@@ -39,6 +39,8 @@ class TrainConfig:
         evaluate_every: epochs from one evaluation to the next.
         checkpoint_minutes: within an epoch, from one checkpoint to the next; each epoch ends with
             one.
+        sync_batch_norm: whether batch normalisation sees the whole batch of several processes, not
+            each its part.
     """
 
     method: str
@@ -68,3 +70,4 @@ class TrainConfig:
     teacher_dir: str = "runs/teachers"
     evaluate_every: int = 1
     checkpoint_minutes: float = 10.0
+    sync_batch_norm: bool = False

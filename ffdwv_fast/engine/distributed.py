@@ -1,8 +1,8 @@
-"""Several processes that train one network, each on its part of every batch, as torchrun starts them.
+"""Several processes that train one network, each on its part of every batch.
 
-torchrun (https://docs.pytorch.org/docs/stable/elastic/run.html) tells each process by environment
-variables which it is; DistributedDataParallel averages their gradients. In a process that is alone
-every function here gives at once what it was given.
+torchrun (https://docs.pytorch.org/docs/stable/elastic/run.html) starts them and tells each by
+environment variables which it is; DistributedDataParallel averages their gradients. In a process
+that is alone every function here gives at once what it was given.
 
 Two groups connect the processes: the default one, NCCL's or gloo's, for what is on the device, and
 one of gloo's for what hosts have to agree on, which does not wait for a GPU.
@@ -12,25 +12,32 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
+from inspect import signature
 from typing import NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from ffdwv_fast.data.shard import WHOLE, Shard
-from ffdwv_fast.engine.stop import Stopped
 from ffdwv_fast.engine.weight_copies import twin_of
 from ffdwv_fast.errors import InputError
 
 T = TypeVar("T")
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# A process that ended is noticed at once. What waits long is a run whose teacher another run trains.
+# A process that ended is noticed at once; a run whose teacher another run trains waits long.
 HOST_TIMEOUT = timedelta(days=7)
 # What gloo and NCCL say of a process that has gone.
 _GONE = ("connection closed", "connection reset", "connection refused", "broken pipe", "nccl")
+# Whether to copy rank 0's buffers in every step; torch 2.13 has given it another name.
+_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in signature(DistributedDataParallel).parameters
+)
 
 _hosts: dist.ProcessGroup | None = None  # None: this process is alone
 
@@ -92,22 +99,29 @@ def joined(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(_own_gpu(device, started.local_rank))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    _hosts = dist.new_group(backend="gloo", timeout=HOST_TIMEOUT)
     others_are_there = False
     try:
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=_meeting_place(),
+            rank=started.rank,
+            world_size=started.size,
+        )
+        _hosts = dist.new_group(backend="gloo", timeout=HOST_TIMEOUT)
         with _quiet_unless_first():
             yield
         others_are_there = True
-    except Stopped:
+    except SystemExit:  # all have stopped together
         others_are_there = True
         raise
     except InputError as error:
-        raise InputError(f"process {rank()} of {world_size()}: {error}") from None
+        raise InputError(f"process {started.rank} of {started.size}: {error}") from None
     except RuntimeError as error:
         if not any(sign in str(error).lower() for sign in _GONE):
             raise
-        raise SystemExit(f"process {rank()} of {world_size()} ends, as another one has") from None
+        raise SystemExit(
+            f"process {started.rank} of {started.size} ends, as another one has"
+        ) from None
     finally:
         if others_are_there:  # else it would wait for them
             dist.destroy_process_group()
@@ -234,11 +248,8 @@ def parallel(network: nn.Module, sync_batch_norm: bool) -> nn.Module:
     if sync_batch_norm:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(twin_of(network).train())
     device = next(network.parameters()).device
-    return DistributedDataParallel(
-        network,
-        device_ids=[device.index] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-    )
+    gpus = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=gpus, **{_BUFFERS: False})
 
 
 def _own_gpu(device: torch.device, local_rank: int) -> torch.device:
@@ -254,6 +265,25 @@ def _own_gpu(device: torch.device, local_rank: int) -> torch.device:
             f"--nproc-per-node {count}"
         )
     return torch.device("cuda", local_rank)
+
+
+def _meeting_place() -> dist.Store:
+    """Where the processes learn each other's addresses.
+
+    By default torchrun keeps one store for all its restarts, in which the addresses of processes
+    that have ended would be found (seen in torch 2.13). On one machine all are of the same
+    restart, so that its number tells old from new; on several each counts its own.
+    """
+    restart, most = restarts()
+    store, _, _ = next(rendezvous("env://"))
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or not most:
+        return store
+    if os.environ.get("LOCAL_WORLD_SIZE") != os.environ["WORLD_SIZE"]:
+        raise InputError(
+            f"torchrun --max-restarts {most} on several machines needs, on each, the environment "
+            "variable TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1; set it, or use --max-restarts 0"
+        )
+    return dist.PrefixStore(f"restart {restart}", store)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import time
 
 from tqdm import tqdm
 
+from ffdwv_fast.engine.log import log_may_be_full
 from ffdwv_fast.engine.metrics import MetricSums
 from ffdwv_fast.engine.trainer import EpochRecord
 
@@ -19,7 +20,8 @@ class Progress:
     Args:
         epochs: of the whole run.
         images_per_epoch: training images.
-        live: read the losses at every step. Only where reading waits for nothing: on the CPU.
+        live: read the losses at every step. Only where reading waits for nothing: on the CPU, in a
+            process that is alone.
         with_kl: whether the loss has a soft-target term.
         done: images of the whole run that an earlier process has trained on.
         name: of the run, where others go on at the same time; then there are lines only, and each
@@ -101,8 +103,9 @@ class Progress:
         return tqdm.format_interval(left * per_image)
 
     def _write(self, line: str) -> None:
-        self._bar.write(self._name + line, file=sys.stdout)
-        sys.stdout.flush()
+        with log_may_be_full():
+            self._bar.write(self._name + line, file=sys.stdout)
+            sys.stdout.flush()
 
 
 def _parts(ce: float, kl: float | None) -> str:

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from ffdwv_fast.data.dataset import Dataset
 from ffdwv_fast.data.loader import Loader, make_loader
+from ffdwv_fast.engine import distributed
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.costs import costs
 from ffdwv_fast.engine.environment import hardware, versions
@@ -19,7 +21,7 @@ from ffdwv_fast.engine.memory import fitting_memory
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.progress import Progress
 from ffdwv_fast.engine.random_state import random_state, restore_random_state
-from ffdwv_fast.engine.run_folder import RunFolder
+from ffdwv_fast.engine.run_folder import ReadOnlyRunFolder, RunFolder
 from ffdwv_fast.engine.schedule import soft_weights
 from ffdwv_fast.engine.speedups import Speedups
 from ffdwv_fast.engine.step import EagerStep
@@ -36,10 +38,16 @@ from ffdwv_fast.models.peers import Peers, members
 # Evaluation launches operator by operator: on a GPU, small batches would take longer than the
 # training steps of their epoch.
 GPU_EVALUATION_BATCH = 1024
+# Steps from one question to the other processes, whether to stop or save, to the next; a GPU's
+# host runs ahead of it and should not wait often.
+STEPS_BETWEEN_QUESTIONS = {"cpu": 1, "cuda": 20}
 
 
 class Run:
     """A run that goes on step by step, so that several can take turns.
+
+    Several processes (see engine/distributed.py) make it together, and rank 0 writes the folder,
+    which all must be able to read.
 
     Args:
         config: what to do.
@@ -69,11 +77,12 @@ class Run:
         self._dataset = dataset
         self._similarity = similarity
         self._final_metrics: dict[str, float | None] = {}
-        self._device = torch.device(config.device)
+        self._device = distributed.own_device(torch.device(config.device))
         self._stop = stop or StopRequest()
         self.trainer = _trainer(config, dataset, similarity, self._device, self._stop)
         networks = members(self.trainer.model)
-        self._folder = RunFolder(out, config)
+        self._folder = (RunFolder if distributed.is_first() else ReadOnlyRunFolder)(out, config)
+        self._processes = distributed.world_size()
         self.parameters = sum(p.numel() for p in networks[0].parameters())
         self._records: list[EpochRecord] = []
         self._name = name
@@ -84,10 +93,11 @@ class Run:
             f"({self.parameters:,} parameters) on {config.dataset}, "
             f"{self.trainer.train_loader.images_per_epoch:,} training images, "
             f"{config.loader} loader, "
-            f"{self._device}, amp {config.amp}; results in {out}",
+            f"{self._device}{f' x {self._processes}' if self._processes > 1 else ''}, "
+            f"amp {config.amp}; results in {out}",
             flush=True,
         )
-        with fitting_memory(config.batch_size, self.trainer.try_step):
+        with self._fitting_memory():
             self.trainer.prepare()
         self._resume()
 
@@ -102,13 +112,13 @@ class Run:
         progress = Progress(
             trainer.total_epochs,
             trainer.train_loader.images_per_epoch,
-            live=self._device.type == "cpu",
+            live=self._device.type == "cpu" and self._processes == 1,
             with_kl=trainer.method.has_soft_term,
-            name=self._name,
+            name=self._name if distributed.is_first() else "another process",
             done=trainer.epoch * trainer.train_loader.images_per_epoch + trainer.step.sums.images,
         )
         try:
-            with fitting_memory(self.config.batch_size, trainer.try_step):
+            with self._fitting_memory():
                 for record in trainer.train(progress):
                     if record is not None:
                         self._records.append(record)
@@ -123,7 +133,7 @@ class Run:
             self.close()
 
     def save(self) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint; several processes have to at the same step.
 
         Raises:
             InputError: the loss has become infinite or NaN; the checkpoint before is kept.
@@ -137,6 +147,7 @@ class Run:
             "epochs": [record._asdict() for record in self._records],
             "seconds": time.perf_counter() - self._start,
             "stopwatch": self.trainer.stopwatch.seconds,
+            "processes": self._processes,
         }
         self._folder.save_checkpoint({**tensors, **drawn}, state)
         self._last_checkpoint = time.perf_counter()
@@ -165,10 +176,15 @@ class Run:
             "time_shares": self.trainer.stopwatch.shares(self._seconds),
             "seeds": [self.config.seed],
             "versions": versions(),
-            "hardware": hardware(self._device),
+            "hardware": {**hardware(self._device), "processes": self._processes},
         }
         self._folder.finish(records, self.trainer.model, summary)
+        distributed.barrier()  # nobody has finished before the results are there
         return summary
+
+    def _fitting_memory(self) -> AbstractContextManager[None]:
+        alone = self._processes == 1
+        return fitting_memory(self.config.batch_size, self.trainer.try_step if alone else None)
 
     def _measure(self) -> None:
         """What is measured once, of the first network."""
@@ -189,7 +205,9 @@ class Run:
 
     def _resume(self) -> None:
         """Go on where the folder's checkpoint is, if there is one."""
+        distributed.barrier()  # rank 0 has refused a folder that it cannot use
         found = self._folder.checkpoint()
+        self._refuse_different(None if found is None else found[1])
         if found is None:
             return
         tensors, state = found
@@ -208,11 +226,34 @@ class Run:
         self._folder.save_epochs(self._records)
         epoch, batch = self.trainer.epoch, self.trainer.batch
         print(f"resumed after {epoch} epochs{f' and {batch} steps' if batch else ''}", flush=True)
+        before = state.get("processes", 1)
+        if before != self._processes:
+            print(
+                f"it was begun with {before} processes and goes on with {self._processes}: the "
+                "batches are the same, the rounding of their sums and what batch normalisation "
+                "sees of them are not",
+                flush=True,
+            )
+
+    def _refuse_different(self, state: dict[str, object] | None) -> None:
+        """Refuse a checkpoint that is not rank 0's."""
+        training = {} if state is None else state.get("training", {})
+        where = [training.get(name) for name in ("epoch", "batch")]
+        if where != distributed.of_first(where):
+            raise InputError(
+                f"--out {self._folder.path}: another checkpoint is there than for the first "
+                "process; name a folder that all machines share"
+            )
 
     def _checkpoint_if_due(self, epoch_ended: bool) -> None:
+        every = 1 if self._processes == 1 else STEPS_BETWEEN_QUESTIONS[self._device.type]
+        if not epoch_ended and self.trainer.batch % every:
+            return
         since = time.perf_counter() - self._last_checkpoint
-        stopping = self._stop.signal is not None
-        if epoch_ended or stopping or since > 60 * self.config.checkpoint_minutes:
+        due = since > 60 * self.config.checkpoint_minutes
+        number, due = distributed.largest([self._stop.signal or 0, due])
+        self._stop.signal = number or None
+        if epoch_ended or number or due:
             self.save()
         self._stop.check()
 
@@ -251,7 +292,15 @@ def _trainer(
     weights = soft_weights(config.soft_weight, config.soft_weight_schedule, config.epochs)
     if config.validation is not None:
         dataset = dataset.hold_out(config.validation, config.seed)
-    body = StepBody(model, method, precision, config.weight_decay, speedups, config.compile)
+    body = StepBody(
+        model,
+        method,
+        precision,
+        config.weight_decay,
+        speedups,
+        config.compile,
+        config.sync_batch_norm,
+    )
     return Trainer(
         model,
         method,
@@ -316,7 +365,7 @@ def _errors(last: EpochRecord) -> dict[str, float]:
 def _loader(config: TrainConfig, dataset: Dataset, device: torch.device, train: bool) -> Loader:
     on_gpu, batch_size = device.type == "cuda", config.batch_size
     if on_gpu and not train:
-        batch_size = max(batch_size, GPU_EVALUATION_BATCH)
+        batch_size = max(batch_size, GPU_EVALUATION_BATCH * distributed.world_size())
     return make_loader(
         config.loader,
         dataset.train if train else dataset.test,
@@ -327,6 +376,7 @@ def _loader(config: TrainConfig, dataset: Dataset, device: torch.device, train: 
         augment=train,
         half=on_gpu and config.amp != "off",
         workers=config.workers,
+        shard=distributed.shard(),
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.curves import draw_curves
+from ffdwv_fast.engine.log import tell
 from ffdwv_fast.engine.tensor_file import read_tensors, write_tensors
 from ffdwv_fast.engine.trainer import EpochRecord
 from ffdwv_fast.errors import InputError
@@ -21,7 +22,7 @@ CHECKPOINT = "checkpoint.safetensors"
 COMMAND = "command.json"  # the command's arguments, for --resume
 
 # What may differ between the parts of a run: it changes no bit of the result.
-MAY_CHANGE = ("data_dir", "teacher_dir", "workers", "checkpoint_minutes")
+MAY_CHANGE = ("data_dir", "teacher_dir", "workers", "checkpoint_minutes", "cuda_graph")
 
 
 class RunFolder:
@@ -49,6 +50,8 @@ class RunFolder:
         refuse_another_run(path, config)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            for left in path.glob(".*.part"):  # by a process that was killed while it wrote
+                left.unlink(missing_ok=True)
             write_json(path / "config.json", asdict(config))
         except OSError as error:
             raise InputError(
@@ -62,7 +65,13 @@ class RunFolder:
             InputError: it cannot be read, or is damaged.
         """
         path = self.path / CHECKPOINT
-        return read_tensors(path, "--out") if path.exists() else None
+        if not path.exists():
+            return None
+        advice = "remove it, and the run begins anew"
+        tensors, state = read_tensors(path, "--out", advice)
+        if not state:  # without a checksum nothing is known of the tensors
+            raise InputError(f"--out {path}: is damaged (its state is missing); {advice}")
+        return tensors, state
 
     def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> bool:
         """Write it beside the one before and rename it; whether that worked.
@@ -79,16 +88,18 @@ class RunFolder:
     def save_epochs(self, records: Sequence[EpochRecord]) -> None:
         """Bring metrics.jsonl to these epochs; where it cannot be written, the next call may."""
         try:
-            if self.epochs + 1 == len(records):
-                with (self.path / "metrics.jsonl").open("a") as file:
-                    file.write(_line(records[-1]))
-            else:
-                with replaced_file(self.path / "metrics.jsonl") as file:
-                    file.write("".join(map(_line, records)).encode())
+            self._write_epochs(records)
         except OSError as error:
-            self.epochs = -1  # the end of the file may be half a line
             _warn(f"metrics.jsonl cannot be written ({error.strerror}); the run goes on")
-            return
+
+    def _write_epochs(self, records: Sequence[EpochRecord]) -> None:
+        known, self.epochs = self.epochs, -1  # where this fails, the file may end in half a line
+        if known >= 0 and known + 1 == len(records):
+            with (self.path / "metrics.jsonl").open("a") as file:
+                file.write(_line(records[-1]))
+        elif known != len(records):
+            with replaced_file(self.path / "metrics.jsonl") as file:
+                file.write("".join(map(_line, records)).encode())
         self.epochs = len(records)
 
     def finish(
@@ -105,8 +116,7 @@ class RunFolder:
             for name, network in zip(("model", "peer"), members(model), strict=False):
                 write_tensors(self.path / f"{name}.safetensors", network.state_dict())
             draw_curves(records, title, self.path / "curves.png")
-            if self.epochs != len(records):
-                self.save_epochs(records)
+            self._write_epochs(records)
             write_json(self.path / "summary.json", summary)
             (self.path / CHECKPOINT).unlink(missing_ok=True)
         except OSError as error:
@@ -116,12 +126,31 @@ class RunFolder:
             ) from error
 
 
+class ReadOnlyRunFolder(RunFolder):
+    """The same folder for a process that leaves the writing to another one."""
+
+    def __init__(self, path: Path, config: TrainConfig):
+        self.path = path
+        self.config = config
+
+    def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, object]) -> bool:
+        return True
+
+    def save_epochs(self, records: Sequence[EpochRecord]) -> None:
+        pass
+
+    def finish(
+        self, records: Sequence[EpochRecord], model: nn.Module, summary: dict[str, object]
+    ) -> None:
+        pass
+
+
 def _line(record: EpochRecord) -> str:
     return json.dumps(record._asdict()) + "\n"
 
 
 def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    tell(f"warning: {text}", sys.stderr)
 
 
 def write_json(path: Path, content: Mapping[str, object] | Sequence[str]) -> None:
@@ -144,9 +173,10 @@ def refuse_if_taken(path: Path) -> None:
 
 def _is_begun(path: Path) -> bool:
     """Whether a folder holds an unfinished run, or runs of several seeds."""
-    if (path / "config.json").exists():
-        return not (path / "summary.json").exists()
-    return (path / COMMAND).exists() or any(path.glob("seed*/config.json"))
+    if (path / "summary.json").exists():
+        return False
+    begun = any((path / name).exists() for name in ("config.json", COMMAND))
+    return begun or any(path.glob("seed*/config.json"))
 
 
 def finished_summary(path: Path, config: TrainConfig) -> dict[str, object] | None:
@@ -158,7 +188,7 @@ def finished_summary(path: Path, config: TrainConfig) -> dict[str, object] | Non
     if not (path / "summary.json").exists():
         return None
     refuse_another_run(path, config)
-    return json.loads((path / "summary.json").read_text())
+    return _read_object(path / "summary.json")
 
 
 def differences(path: Path, config: TrainConfig) -> str:
@@ -167,15 +197,23 @@ def differences(path: Path, config: TrainConfig) -> str:
     Raises:
         InputError: its configuration cannot be read.
     """
-    try:
-        theirs = json.loads((path / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"--out {path}: its config.json cannot be read ({error}); name another folder"
-        ) from None
+    theirs = _read_object(path / "config.json")
     ours = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
     names = [name for name in ours if name not in MAY_CHANGE and theirs.get(name) != ours[name]]
     return ", ".join(f"{n} {theirs.get(n)} there, {ours[n]} here" for n in names)
+
+
+def _read_object(path: Path) -> dict[str, object]:
+    """A file that `write_json` has written; InputError if it cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no object")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--out {path.parent}: its {path.name} cannot be read ({error}); name another folder"
+        ) from None
+    return content
 
 
 def refuse_another_run(path: Path, config: TrainConfig) -> None:

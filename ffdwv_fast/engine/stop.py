@@ -31,15 +31,16 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within, SIGINT and SIGTERM only set `signal`; the second one does what it always does.
+        """Within, SIGINT and SIGTERM only set `signal`; a second SIGINT does what it always does.
 
-        To be entered in the main thread.
+        A second SIGTERM does not: Slurm and torchrun each send one. To be entered in the main
+        thread.
         """
         before = {number: signal.getsignal(number) for number in SIGNALS}
 
         def note(number: int, _: object) -> None:
             self.signal = number
-            restore()
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
 
         def restore() -> None:
             for each, handler in before.items():

@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from ffdwv_fast.data.dataset import Dataset
+from ffdwv_fast.engine import distributed
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.run_folder import differences
 from ffdwv_fast.engine.tensor_file import read_tensors
@@ -52,7 +53,7 @@ def teacher_weights(config: TrainConfig, dataset: Dataset, train: Train) -> Path
     teacher = _configuration(config)
     key = _key(teacher, dataset)
     folder = Path(config.teacher_dir) / f"{teacher.dataset}-{teacher.model}-{key}"
-    if not (folder / "summary.json").exists():
+    if not distributed.of_first((folder / "summary.json").exists()):
         print(f"teacher: {teacher.model} is trained now and kept in {folder}", flush=True)
         _train_into(folder, teacher, dataset, train)
     print(f"teacher: {folder}", flush=True)
@@ -104,21 +105,31 @@ def _key(teacher: TrainConfig, dataset: Dataset) -> str:
 
 
 def _train_into(folder: Path, teacher: TrainConfig, dataset: Dataset, train: Train) -> None:
-    """Train a teacher, or go on training it, unless another process has it finished by then."""
+    """Train a teacher, or go on training it, unless another run has it finished by then."""
     unfinished = folder.with_name(f".{folder.name}.part")
     with _alone_on(folder):
-        if (folder / "summary.json").exists():
+        if distributed.of_first((folder / "summary.json").exists()):
             return
-        if (unfinished / "config.json").exists() and differences(unfinished, teacher):
-            shutil.rmtree(unfinished)  # computed in another way, say on another device
-        if not (unfinished / "summary.json").exists():
+        if distributed.is_first() and _is_of_another(unfinished, teacher):
+            shutil.rmtree(unfinished)
+        if not distributed.of_first((unfinished / "summary.json").exists()):
             train(teacher, dataset, None, unfinished)
-        os.replace(unfinished, folder)
+        if distributed.is_first():
+            os.replace(unfinished, folder)
+        distributed.barrier()
+
+
+def _is_of_another(unfinished: Path, teacher: TrainConfig) -> bool:
+    """Whether a teacher was begun in another way, say on another device."""
+    return (unfinished / "config.json").exists() and bool(differences(unfinished, teacher))
 
 
 @contextmanager
 def _alone_on(folder: Path) -> Iterator[None]:
-    """Keep a teacher to this process; wait while another one trains it."""
+    """Keep a teacher to this run, whose rank 0 asks; wait while another one trains it."""
+    if not distributed.is_first():
+        yield
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}.lock").open("a") as stream:
         try:

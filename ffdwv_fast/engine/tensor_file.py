@@ -41,12 +41,15 @@ def write_tensors(
         file.write(content)
 
 
-def read_tensors(path: Path, option: str) -> tuple[dict[str, Tensor], dict[str, object]]:
+def read_tensors(
+    path: Path, option: str, advice: str = "take another file"
+) -> tuple[dict[str, Tensor], dict[str, object]]:
     """What `write_tensors` has written, or the tensors of another safetensors file.
 
     Args:
         path: the file.
         option: begins the message of an error.
+        advice: ends it: what to do.
 
     Raises:
         InputError: the file cannot be read, is cut short or has changed since it was written. A
@@ -60,7 +63,7 @@ def read_tensors(path: Path, option: str) -> tuple[dict[str, Tensor], dict[str, 
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{option} {path}: cannot be read ({reason}); take another file") from None
+        raise InputError(f"{option} {path}: cannot be read ({reason}); {advice}") from None
     if KEY not in metadata:
         return tensors, {}
     try:
@@ -69,7 +72,7 @@ def read_tensors(path: Path, option: str) -> tuple[dict[str, Tensor], dict[str, 
             return tensors, json.loads(own["state"])
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
-    raise InputError(f"{option} {path}: is damaged (its checksum is another); take another file")
+    raise InputError(f"{option} {path}: is damaged (its checksum is another); {advice}")
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -207,6 +207,7 @@ class Trainer:
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.step.sums.images = state["images"]
         self._seconds_before = state["epoch_seconds"]
+        self._epoch_start = time.perf_counter() - self._seconds_before  # if saved before a step
         if state["scaler"]:
             self.precision.scaler.load_state_dict(state["scaler"])
 

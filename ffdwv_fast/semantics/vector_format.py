@@ -93,8 +93,8 @@ def is_number(text: bytes) -> bool:
 def number(text: bytes) -> float:
     """The number that a field of a text file is; ValueError where it is none.
 
-    As ``float``, which would pass over white space and underscores too: a damaged ``-3.5`` or ``2.0``
-    would become another number.
+    ``float`` would pass over white space and underscores: of a damaged ``-3.5`` or ``2.0`` it would
+    make another number.
     """
     if _NO_PART_OF_A_NUMBER.search(text):
         raise ValueError(f"{text!r} is no number")

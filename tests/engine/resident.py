@@ -40,5 +40,6 @@ class ResidentLoader(Loader):
         self._labels = torch.from_numpy(images.labels).to(self.device)
 
     def _batches(self, plan: EpochPlan):
-        for part in torch.from_numpy(plan.order).split(self.batch_size):
+        for start in range(0, len(plan.order), self.batch_size):
+            part = torch.from_numpy(plan.order[start : start + self.batch_size])
             yield Batch(self._pixels[part], self._labels[part])

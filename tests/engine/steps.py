@@ -39,6 +39,7 @@ class Training:
         loss_scale: float | None = None,
         device: str = "cpu",
         model: nn.Module | None = None,
+        sync_batch_norm: bool = False,
     ):
         torch.manual_seed(0)
         on = torch.device(device)
@@ -50,7 +51,9 @@ class Training:
         if loss_scale is not None:
             self.precision.scaler = torch.amp.GradScaler(device, init_scale=loss_scale)
         self.method = make_method(method).to(on)
-        self.body = StepBody(self.model, self.method, self.precision, 1e-2, speedups, compiled)
+        self.body = StepBody(
+            self.model, self.method, self.precision, 1e-2, speedups, compiled, sync_batch_norm
+        )
         self.step: Step = EagerStep(self.body)
         if kind == "graph":
             recorder = CudaGraphRecorder(on) if on.type == "cuda" else Recorder()

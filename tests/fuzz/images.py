@@ -42,7 +42,10 @@ def class_names(folder: Path) -> Target:
         file.write_bytes(data)
         with patch.dict(cifar.CIFAR, {"cifar10": files}):
             cifar.read_cifar("cifar10", folder)
-        expect(re.findall(rb"[a-z]+", data) == [name.encode() for name in files.class_names], "other names")
+        expect(
+            re.findall(rb"[a-z]+", data) == [name.encode() for name in files.class_names],
+            "other names",
+        )
 
     return Target([contents[files.names_file], b""], check)
 

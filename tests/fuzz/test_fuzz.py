@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.judge import judge
+from tests.fuzz.planted import error
+
 pytest.importorskip("atheris", reason="there is no atheris for this Python or machine")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,9 +49,8 @@ def test_a_fault_made_on_purpose_is_found(planted, fault):
     assert str(planted[1] / f"{fault}.log") in line
 
 
-def test_the_input_at_fault_is_saved(planted):
+def test_the_input_at_fault_is_saved(planted, tmp_path):
     (saved,) = planted[1].glob("planted-error-*")
     assert saved.read_bytes().startswith(b"FUZ")
-    again = fuzz("--target", "planted-error", "--reproduce", str(saved))
-    assert again.returncode == 1
-    assert "IndexError: planted" in again.stderr
+    with pytest.raises(IndexError, match="planted"):
+        judge(error(tmp_path), saved.read_bytes())

@@ -55,8 +55,8 @@ def compressed(folder: Path) -> Target:
 
 def fasttext(folder: Path) -> Target:
     """fastText's ``.bin``."""
-    seeds = [vector_writers.fasttext_bin(dict(list(VECTORS.items())[:n])) for n in (2, 8)]
-    return Target(seeds, lambda data: _read(folder / "vectors", data))
+    two = dict(list(VECTORS.items())[:2])
+    return Target([vector_writers.fasttext_bin(two)], lambda data: _read(folder / "vectors", data))
 
 
 def gensim_native(folder: Path) -> Target:
