@@ -86,6 +86,8 @@ def restarts() -> tuple[int, int]:
 def joined(device: torch.device) -> Iterator[None]:
     """Within, the processes that torchrun has started are one run; rank 0 alone prints to stdout.
 
+    Within another one it does nothing.
+
     Args:
         device: of the run: the CPU, or "cuda", of which each process takes one.
 
@@ -94,7 +96,7 @@ def joined(device: torch.device) -> Iterator[None]:
     """
     global _hosts
     started = launch()
-    if started is None:
+    if started is None or _hosts is not None:
         yield
         return
     if device.type == "cuda":

@@ -252,10 +252,12 @@ class Run:
         since = time.perf_counter() - self._last_checkpoint
         due = since > 60 * self.config.checkpoint_minutes
         number, due = distributed.largest([self._stop.signal or 0, due])
-        self._stop.signal = number or None
         if epoch_ended or number or due:
             self.save()
-        self._stop.check()
+        if number:
+            self._stop.signal = number
+        if number or self._processes == 1:  # what has come since is for the next question
+            self._stop.check()
 
 
 def run(

@@ -4,19 +4,16 @@ import pytest
 import torch
 
 from tests.distributed.epochs import FROZEN, all_recorded, furthest
-from tests.distributed.launch import finish, start
 
 BOUND = 1e-10
 CASES = pytest.mark.parametrize("case", FROZEN)
 
 
 @pytest.fixture(scope="module")
-def by_two(tmp_path_factory) -> list[dict]:
+def by_two(two_processes) -> list[dict]:
     """What each of two processes has found."""
-    folder = tmp_path_factory.mktemp("epochs")
-    status, _, err = finish(start(2, "-m", "tests.distributed.epochs", str(folder), "cpu"))
-    assert status == 0, err
-    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    files = [two_processes.folder / f"rank{rank}.pt" for rank in range(2)]
+    return [torch.load(file, weights_only=True) for file in files]
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,8 @@ def test_restarts_without_a_folder_are_refused(capsys, monkeypatch):
 
 def test_a_restarted_process_whose_run_has_finished_ends_well(capsys, monkeypatch, tmp_path):
     run = (*TINY, "--out", str(tmp_path / "run"))
-    main([*run])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "summary.json").touch()
     assert "already holds a run" in refused(capsys, *run[len(TINY) :])
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")

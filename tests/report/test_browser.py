@@ -108,6 +108,16 @@ def test_only_what_differs_hides_the_other_options(opened):
     assert wrong == []
 
 
+def test_matrices_can_be_seen_in_full_size_without_widening_the_page(opened):
+    page, wrong = opened
+    matrix = page.locator(".pair svg").first
+    before = matrix.bounding_box()["width"]
+    page.get_by_label("Pictures in full size").check()
+    assert matrix.bounding_box()["width"] > before
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert wrong == []
+
+
 def test_controls_are_reached_by_the_keyboard(opened):
     page, _ = opened
     page.locator("#classes-1 thead button").first.focus()

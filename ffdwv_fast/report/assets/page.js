@@ -57,6 +57,14 @@ for (const box of document.querySelectorAll("[data-only-different]")) {
   });
 }
 
+for (const box of document.querySelectorAll("[data-full-size]")) {
+  box.addEventListener("change", () => {
+    for (const pair of document.querySelectorAll(".pair")) {
+      pair.classList.toggle("full-size", box.checked);
+    }
+  });
+}
+
 // The gallery: chosen by runs and classes, in an order.
 const gallery = document.getElementById("gallery");
 if (gallery) {
