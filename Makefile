@@ -3,6 +3,7 @@
 PYTHON ?= python3
 TORCH ?= 2.13.0
 OUT ?=
+TEST_JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,8 +53,9 @@ lint: setup-tests
 test-cpp: setup-tests
 	$(BIN)/ctest --test-dir $(CMAKE_BUILD) --output-on-failure
 
+# A process a core, each with a thread: most tests are too small to share one's work.
 test-python: setup-tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 test-gpu-suite: setup-tests
 	$(BIN)/python -m benchmarks.gpu_suite --device cpu --tiny --output build/gpu-suite-tiny

@@ -292,6 +292,8 @@ def _train(argv: list[str], args: Namespace, device: torch.device) -> None:
     dataset = load_dataset(name, args.data_dir)
     if args.train_limit is not None:
         dataset = dataset.limit_train(args.train_limit)
+    if args.validation is not None:
+        dataset.hold_out(args.validation, args.seed)  # refuses what leaves nothing to train on
     similarity = _similarity(args, dataset.class_names)
     config = _config(args, dataset.name, similarity, device)
     if args.amp == AUTO and config.amp == "off":

@@ -173,10 +173,15 @@ def refuse_if_taken(path: Path) -> None:
 
 def _is_begun(path: Path) -> bool:
     """Whether a folder holds an unfinished run, or runs of several seeds."""
-    if (path / "summary.json").exists():
-        return False
-    begun = any((path / name).exists() for name in ("config.json", COMMAND))
-    return begun or any(path.glob("seed*/config.json"))
+    if (path / "config.json").exists():
+        return not (path / "summary.json").exists()
+    return (path / COMMAND).exists() or any(path.glob("seed*/config.json"))
+
+
+def summary_of_seeds(path: Path, seeds: Sequence[int]) -> dict[str, object] | None:
+    """What a folder's summary says of just these seeds; None where there is none."""
+    found = _read_object(path / "summary.json") if (path / "summary.json").exists() else {}
+    return found if found.get("seeds") == list(seeds) else None
 
 
 def finished_summary(path: Path, config: TrainConfig) -> dict[str, object] | None:

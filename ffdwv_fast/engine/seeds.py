@@ -14,7 +14,12 @@ from ffdwv_fast.data.dataset import Dataset
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.final_metrics import FinalMetrics
 from ffdwv_fast.engine.run import Run, run
-from ffdwv_fast.engine.run_folder import finished_summary, refuse_if_taken, write_json
+from ffdwv_fast.engine.run_folder import (
+    finished_summary,
+    refuse_if_taken,
+    summary_of_seeds,
+    write_json,
+)
 from ffdwv_fast.engine.stop import Stopped, StopRequest
 from ffdwv_fast.errors import InputError
 
@@ -47,7 +52,8 @@ def run_seeds(
         dataset: as `Run`.
         similarity: as `Run`.
         out: holds a folder seedN for each and summary.json. Of runs that are there already the
-            finished ones are taken as they are, and the others gone on with.
+            finished ones are taken as they are, and the others gone on with. Where all are, nothing
+            is written.
         stop: as `Run`.
 
     Returns:
@@ -61,6 +67,9 @@ def run_seeds(
     refuse_if_taken(out)
     stop = stop or StopRequest()
     start = time.perf_counter()
+    known = summary_of_seeds(out, seeds)
+    if known is not None and None not in [_finished(config, seed, out) for seed in seeds]:
+        return known
     if torch.device(config.device).type == "cuda":
         summaries = _in_turns(config, seeds, dataset, similarity, out, stop)
     else:

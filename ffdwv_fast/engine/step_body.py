@@ -68,8 +68,8 @@ class StepBody:
         self._copies = WeightCopies(model, precision.dtype) if copies else None
         network = model if self._copies is None else self._copies.twin
         self._differentiated = list(network.parameters())
-        network = distributed.parallel(network, sync_batch_norm)
-        self._network = torch.compile(network, dynamic=False) if compiled else network
+        self._eager = distributed.parallel(network, sync_batch_norm)
+        self._network = torch.compile(self._eager, dynamic=False) if compiled else self._eager
 
         self._rate = torch.zeros((), device=device)
         self._optimizer = _optimizer(model, self._rate, weight_decay, speedups.fused_optimizer)
@@ -93,8 +93,9 @@ class StepBody:
         """
         own, scaler = len(labels), self._precision.scaler
         weight = 1.0 if total is None else distributed.loss_weight(own, total)
+        network = self._network if own else self._eager  # torch.compile fails on no images
         with self._precision.autocast():
-            logits = self._network(images)
+            logits = network(images)
             targets = self._method.targets(images)
             loss, parts, grad = self._loss(logits, labels, targets, weight)
         if grad is None:

@@ -22,13 +22,15 @@ from safetensors.torch import load_file
 from ffdwv_fast.command import ArgumentParser, non_negative_int, positive_int, run_command
 from tests.distributed.launch import finish, start, train, wait_for_epochs, workers
 
-EPOCHS = 6
+EPOCHS, IMAGES = 4, 601
+START = 10.0  # seconds in which the workers begin
 # The last of the seven batches of an epoch has one image; a checkpoint every few steps.
 OPTIONS = (
     *("--dataset", "digits", "--model", "resnet8", "--loader", "torch", "--epochs", str(EPOCHS)),
-    *("--train-limit", "601", "--batch-size", "100", "--checkpoint-minutes", "0.003"),
+    *("--train-limit", str(IMAGES), "--batch-size", "100", "--checkpoint-minutes", "0.003"),
 )
 RESTARTS = 3
+WENT_ON = ("resumed", "the run in")  # how the lines of restarted workers begin
 
 
 def result(folder: Path) -> tuple[dict[str, torch.Tensor], list[dict]]:
@@ -79,39 +81,43 @@ def main(argv: list[str] | None = None) -> None:
 
 def _kill_often(args: Namespace, base: Path) -> None:
     begun = time.monotonic()
-    status, _, err = finish(start(args.processes, *train(base / "undisturbed", OPTIONS)))
+    expected = base / "undisturbed"
+    status, _, err = finish(start(args.processes, *train(expected, OPTIONS)))
     assert status == 0, err
-    seconds = json.loads((base / "undisturbed" / "summary.json").read_text())["seconds"]
-    print(
-        f"undisturbed: {time.monotonic() - begun:.0f} s, {seconds:.1f} s of it training", flush=True
-    )
-    good = kills = 0
+    rate = json.loads((expected / "summary.json").read_text())["images_per_second"]
+    print(f"undisturbed: {time.monotonic() - begun:.0f} s", flush=True)
+    good = kills = tries = 0
     while kills < args.kills:
-        folder = base / f"run{kills}"
-        after, later = random.randrange(-1, EPOCHS), random.uniform(0, seconds / EPOCHS)
-        launcher = start(args.processes, *train(folder, OPTIONS), max_restarts=RESTARTS)
-        hit = kill_one(launcher, folder, after, later)
-        status, out, err = finish(launcher)
-        if not hit:
-            print("a worker was to be killed after its end; again", flush=True)
-            folder.rename(base / f"not hit {time.monotonic()}")
-            continue
+        tries += 1
+        after = random.randrange(-1, EPOCHS)
+        later = random.uniform(0, START if after < 0 else IMAGES / rate)
+        said, problem = _kill(args.processes, base / f"run{tries}", expected, after, later)
+        if said is None:
+            continue  # all had ended before
         kills += 1
-        problem = f"exit status {status}: {err[-2000:]}" if status else ""
-        problem = problem or ", ".join(differences(folder, base / "undisturbed"))
         good += not problem
-        went_on = next(
-            (line for line in out.splitlines() if line.startswith("resumed")), "begun anew"
-        )
         print(
-            f"{kills}/{args.kills}: killed {later:.2f} s after epoch {max(0, after)}"
-            f"{' began to start' if after < 0 else ''}; {went_on}; {problem or 'the same bits'}  "
-            f"{time.monotonic() - begun:.0f} s",
+            f"{kills}/{args.kills}: killed {later:.2f} s after "
+            f"{f'epoch {after}' if after >= 0 else 'the workers began'}; {said}; "
+            f"{problem or 'the same bits'}  {time.monotonic() - begun:.0f} s",
             flush=True,
         )
     print(f"{good} of {kills} runs finished with the bits of the undisturbed one")
     if good < kills:
         raise SystemExit(1)
+
+
+def _kill(
+    processes: int, folder: Path, expected: Path, after: int, later: float
+) -> tuple[str | None, str]:
+    """What the restarted workers said first (None: none was killed), and what went wrong."""
+    launcher = start(processes, *train(folder, OPTIONS), max_restarts=RESTARTS)
+    hit = kill_one(launcher, folder, after, later)
+    status, out, err = finish(launcher)
+    problem = f"exit status {status}: {err[-2000:]}" if status else ""
+    problem = problem or ", ".join(differences(folder, expected))
+    said = next((line for line in out.splitlines() if line.startswith(WENT_ON)), "begun anew")
+    return said if hit else None, problem
 
 
 if __name__ == "__main__":

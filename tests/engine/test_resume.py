@@ -256,10 +256,22 @@ def test_what_changes_no_bit_may_change(tmp_path, whole):
 
 
 def test_finished_runs_of_seeds_are_left_alone(tmp_path):
+    first = run_seeds(BASE, (3,), small_dataset(), make_similarity(), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    assert run_seeds(BASE, (3,), small_dataset(), make_similarity(), tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
+
+
+def test_a_folder_of_seeds_takes_more_of_them(tmp_path):
     run_seeds(BASE, (3,), small_dataset(), make_similarity(), tmp_path)
-    (tmp_path / "command.json").write_text("[]")  # as the command leaves it
-    with pytest.raises(InputError, match="already holds a run"):
-        run_seeds(BASE, (3,), small_dataset(), make_similarity(), tmp_path)
+    before = (tmp_path / "seed3" / "summary.json").stat().st_mtime_ns
+    both = run_seeds(BASE, (3, 4), small_dataset(), make_similarity(), tmp_path)
+    assert (tmp_path / "seed3" / "summary.json").stat().st_mtime_ns == before
+    errors = [
+        json.loads((tmp_path / f"seed{seed}" / "summary.json").read_text())["test_error"]
+        for seed in (3, 4)
+    ]
+    assert both["test_error"]["mean"] == pytest.approx(sum(errors) / 2)
 
 
 @pytest.fixture

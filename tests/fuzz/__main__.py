@@ -56,7 +56,7 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
     add("--seconds", type=float, default=86_400, help="of all targets together (default: a day)")
     add("--corpus", type=Path, metavar="DIR", help="keeps inputs for the next time")
     add("--findings", type=Path, metavar="DIR", default=Path("build/fuzz"))
-    add("--hang-seconds", type=int, default=5, help="an input that takes longer is a finding")
+    add("--hang-seconds", type=int, default=5, help="most processor time of one input")
     add("--seed", type=int, default=1, help="of the mutations, 1 or more")
     add("--reproduce", type=Path, metavar="FILE", help="read one input and show what comes of it")
     return parser
@@ -67,16 +67,11 @@ def _run_all(chosen: dict, args: argparse.Namespace) -> int:
     from tests.fuzz.judge import Budget
 
     share = len(chosen)
-    budget = Budget(max(1, args.inputs // share), args.seconds / share)
+    budget = Budget(max(1, args.inputs // share), args.seconds / share, args.hang_seconds)
     with tempfile.TemporaryDirectory(prefix="corpus-") as temporary:
         corpus = args.corpus or Path(temporary)
         results = [
-            _run(
-                Campaign(
-                    *(name, make, budget, corpus / name, args.findings),
-                    *(args.hang_seconds, args.seed),
-                )
-            )
+            _run(Campaign(name, make, budget, corpus / name, args.findings, args.seed))
             for name, make in chosen.items()
         ]
     inputs, seconds, found = (sum(column) for column in zip(*results, strict=True))

@@ -16,6 +16,7 @@ from tests.fuzz.target import Target
 # Room beyond what a process has when it starts; a small file that asks for more is a finding.
 _ROOM_BYTES = 8 << 30
 _RSS_LIMIT_MB = 3000
+_PATIENCE = 12  # seconds of the clock for one of processor time, where Python does not get a turn
 
 
 class Progress(NamedTuple):
@@ -35,7 +36,6 @@ class Campaign(NamedTuple):
         budget: when to end.
         corpus: folder with inputs to begin with; what leads to new code is added.
         findings: folder that takes the log and the input at fault.
-        hang_seconds: an input that takes longer is a finding.
         seed: of the mutations.
     """
 
@@ -44,7 +44,6 @@ class Campaign(NamedTuple):
     budget: Budget
     corpus: Path
     findings: Path
-    hang_seconds: int
     seed: int
 
     @property
@@ -104,7 +103,10 @@ def _fuzz(campaign: Campaign, folder: Path, pipe: int) -> None:
         options = [
             f"-max_len={max(4096, *map(len, target.seeds))}",
             *("-len_control=0", "-verbosity=0", f"-seed={campaign.seed}"),
-            *(f"-timeout={campaign.hang_seconds}", f"-rss_limit_mb={_RSS_LIMIT_MB}"),
+            *(
+                f"-timeout={_PATIENCE * campaign.budget.hang_seconds}",
+                f"-rss_limit_mb={_RSS_LIMIT_MB}",
+            ),
             f"-artifact_prefix={campaign.findings / campaign.name}-",
         ]
         judge = Judge(target, campaign.budget, report, save)

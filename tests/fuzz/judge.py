@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +18,23 @@ _REPORT_EVERY_SECONDS = 1.0
 _WARM_UP = 0.1  # of a campaign: caches, imports and most of the corpus come at its beginning
 
 
+class HangError(BaseException):
+    """An input took too long; no Exception, which a reader might take for a damaged file."""
+
+
 class Budget(NamedTuple):
-    """When a campaign ends.
+    """When a campaign ends, and when an input has taken too long.
 
     Attributes:
-        inputs: after so many,
+        inputs: it ends after so many,
         seconds: or so long.
+        hang_seconds: most processor time of one input. Not of the clock: where others work too, a
+            process may be left waiting for seconds.
     """
 
     inputs: int
     seconds: float
+    hang_seconds: int
 
 
 class Judge:
@@ -48,13 +56,17 @@ class Judge:
     ):
         self._target, self._budget, self._report, self._save = target, budget, report, save
         self._inputs = 0
+        signal.signal(signal.SIGPROF, _hangs)
         self._begin = self._reported = time.monotonic()
         self._warm_mb: float | None = None
 
     def __call__(self, data: bytes) -> None:
         try:
+            signal.setitimer(signal.ITIMER_PROF, self._budget.hang_seconds)
             judge(self._target, data)
-        except Exception:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        except BaseException:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             self._save(data)
             self._report(self._inputs + 1, time.monotonic() - self._begin, 0.0)
             raise
@@ -74,6 +86,10 @@ class Judge:
         self._report(self._inputs, now - self._begin, growth)
         expect(growth <= MOST_GROWTH_MB, f"memory grew by {growth:.0f} MB")
         os._exit(0)  # the fuzzer knows no other way to end early and well
+
+
+def _hangs(*_: object) -> None:
+    raise HangError
 
 
 def judge(target: Target, data: bytes) -> None:

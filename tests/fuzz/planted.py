@@ -1,6 +1,5 @@
 """Readers with a fault on purpose."""
 
-import time
 from pathlib import Path
 
 from ffdwv_fast.errors import InputError
@@ -23,7 +22,7 @@ def hang(folder: Path) -> Target:
 
     def check(data: bytes) -> None:
         while len(data) > 8:
-            time.sleep(0.01)
+            pass
 
     return Target([b"seed"], check)
 
