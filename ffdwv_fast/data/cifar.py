@@ -7,6 +7,7 @@ and blue planes of 32 x 32, row by row.
 
 import hashlib
 import os.path
+import warnings
 import zlib
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -222,9 +223,11 @@ def _read_files(
     records = np.concatenate([_read_records(files, folder / name) for name in names])
     if expected not in (None, fingerprint(records)):
         which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        raise InputError(
-            f"{folder}: the images or labels in {which} are not those published, some are damaged "
-            f"or changed; {_remedy(files)}"
+        # No refusal: sets with other labels are studied too.
+        warnings.warn(
+            f"{folder}: images or labels in {which} are not those published: damaged, or changed "
+            f"on purpose; if not, {_remedy(files)}",
+            stacklevel=3,
         )
     label_bytes = len(files.label_limits)
     planes = records[:, label_bytes:].reshape(-1, 3, SIDE, SIDE)

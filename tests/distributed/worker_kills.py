@@ -60,7 +60,7 @@ def kill_one(launcher: subprocess.Popen, folder: Path, after: int, later: float)
     while launcher.poll() is None and not workers(launcher):
         time.sleep(0.02)
     time.sleep(later)
-    victims = workers(launcher)
+    victims = workers(launcher) if launcher.poll() is None else []
     if not victims:
         return False
     os.kill(random.choice(victims), signal.SIGKILL)

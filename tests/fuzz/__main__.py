@@ -7,7 +7,7 @@ another exception, a wrong result, a crash, a hang, growth of memory. The input 
 
     python -m tests.fuzz --target NAME --reproduce FILE
 
-reads it again. Exit status: 0 nothing found, 1 something found, 2 bad arguments.
+reads it again. Exit status: 0 nothing found, 1 something found or interrupted, 2 bad arguments.
 """
 
 import argparse
@@ -130,4 +130,7 @@ def _reproduce(chosen: dict, data: bytes) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -16,6 +16,7 @@ from tests.fuzz.target import Target
 # Room beyond what a process has when it starts; a small file that asks for more is a finding.
 _ROOM_BYTES = 8 << 30
 _RSS_LIMIT_MB = 3000
+_INTERRUPTED = 72  # libFuzzer's exit status after SIGINT or SIGTERM
 _PATIENCE = 12  # seconds of the clock for one of processor time, where Python does not get a turn
 
 
@@ -58,6 +59,9 @@ def run(campaign: Campaign) -> Iterator[Progress | list[Path]]:
     Yields:
         Progress as it goes; last, where something is found, the files of the inputs at fault
         (none where there is only the log).
+
+    Raises:
+        KeyboardInterrupt: the campaign was sent SIGINT or SIGTERM.
     """
     campaign.findings.mkdir(parents=True, exist_ok=True)
     campaign.corpus.mkdir(parents=True, exist_ok=True)
@@ -76,6 +80,8 @@ def run(campaign: Campaign) -> Iterator[Progress | list[Path]]:
                 inputs, seconds, growth = line.split()
                 yield Progress(int(inputs), float(seconds), float(growth))
         _, status = os.waitpid(process, 0)
+    if os.waitstatus_to_exitcode(status) == _INTERRUPTED:
+        raise KeyboardInterrupt
     if status != 0:
         files = campaign.findings.glob(f"{campaign.name}-*")
         yield sorted(file for file in files if file.stat().st_mtime >= begin)

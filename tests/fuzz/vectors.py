@@ -17,7 +17,8 @@ WORDS = {"cat", "dog", "fire", "fire_truck", "müßig"}
 Vectors = dict[str, np.ndarray]
 
 _NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
-_HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
+# A longer number is a word.
+_HEADER = re.compile(rb"\s*(\d{1,18})[ \t]+(\d{1,18})\s*")
 
 
 def word2vec(folder: Path) -> Target:
