@@ -69,7 +69,8 @@ def parser() -> ArgumentParser:
         "--steps",
         type=listed(str),
         metavar="NAMES",
-        help="lines of the table (default: all, on a CPU without + compile)",
+        help="lines of the table (default: all, on a CPU without + compile and, where bfloat16 "
+        "would be emulated, the plain lines with amp)",
     )
     p.add_argument("--no-compile", action="store_true", help="leave out what takes minutes")
     add_data_option(p)
@@ -86,7 +87,7 @@ def picked(options: argparse.Namespace, device: torch.device) -> list[Contender]
     wanted = options.steps or [
         name
         for name in CONTENDERS
-        if options.tiny or device.type == "cuda" or name not in NOT_BY_ITSELF_ON_A_CPU
+        if options.tiny or device.type == "cuda" or _by_itself_on_a_cpu(name, device)
     ]
     for name in wanted:
         if name not in CONTENDERS:
@@ -96,6 +97,10 @@ def picked(options: argparse.Namespace, device: torch.device) -> list[Contender]
         for name, one in CONTENDERS.items()
         if name == REFERENCE or (name in wanted and not (one.compiled and options.no_compile))
     ]
+
+
+def _by_itself_on_a_cpu(name: str, device: torch.device) -> bool:
+    return name not in NOT_BY_ITSELF_ON_A_CPU and not CONTENDERS[name].emulates_bf16(device)
 
 
 def batches(case: Case, dataset: Dataset, channels_last: bool, count: int) -> list[Batch]:

@@ -77,6 +77,10 @@ class Contender(NamedTuple):
         """Whether it computes in bfloat16 there."""
         return self.amp and (self.kind == PLAIN or computes_in_bf16(device))
 
+    def emulates_bf16(self, device: torch.device) -> bool:
+        """Whether it computes in bfloat16 without instructions for it: up to ten times slower."""
+        return self.in_bf16(device) and not computes_in_bf16(device)
+
 
 def asked_cases(
     models: list[str], batch_sizes: list[int], device: torch.device, tiny: bool
@@ -124,7 +128,7 @@ def plain(amp: bool, channels_last: bool, compiled: bool) -> Contender:
 
         return Running(step, lambda: sums.loss.item())
 
-    name = "plain, " + ", ".join(chosen) if chosen else REFERENCE
+    name = "plain " + " ".join(chosen) if chosen else REFERENCE
     return Contender(name, PLAIN, make, amp, channels_last, compiled)
 
 
@@ -171,7 +175,7 @@ def _contenders() -> list[Contender]:
         found.append(package(f"+ {name}", on))
     found.append(package("+ cuda-graph", on, graph=True))
     found.append(package("+ compile", on, compiled=True))
-    found.append(package("+ cuda-graph, compile", on, graph=True, compiled=True))
+    found.append(package("+ cuda-graph compile", on, graph=True, compiled=True))
     return found
 
 

@@ -43,7 +43,7 @@ def test_each_speedup_has_a_line_of_its_own():
     assert names.index("fused loss") > names.index(REFERENCE)
     for name in set(SPEEDUPS) - {"channels-last"}:
         assert f"+ {name}" in names
-    plain = [name for name in names if name.startswith("plain, ")]
+    plain = [name for name in names if name.startswith("plain ")]
     assert len(plain) == 7  # with the reference, all of bf16 x channels-last x compile
 
 
@@ -77,20 +77,36 @@ def test_batches_are_the_same_pixels_in_both_formats():
         (["--steps", "+ compile"], 1),
     ],
 )
-def test_lines_that_compile_on_a_cpu(options, compiled):
+def test_lines_that_compile_on_a_cpu(monkeypatch, options, compiled):
+    monkeypatch.setattr(step_contenders, "computes_in_bf16", lambda _device: True)
     chosen = step.picked(step.parser().parse_args(options), CPU)
     assert sum(contender.compiled for contender in chosen) == compiled
     assert chosen[0].name == REFERENCE
 
 
+@pytest.mark.parametrize(
+    ("options", "has_instructions", "in_bf16"),
+    [
+        ([], True, ["plain amp", "plain amp channels-last"]),
+        ([], False, []),
+        (["--steps", "plain amp"], False, ["plain amp"]),
+    ],
+)
+def test_bf16_is_not_emulated_unless_asked_for(monkeypatch, options, has_instructions, in_bf16):
+    monkeypatch.setattr(step_contenders, "computes_in_bf16", lambda _device: has_instructions)
+    chosen = step.picked(step.parser().parse_args([*options, "--no-compile"]), CPU)
+    plain = [one.name for one in chosen if one.kind == step_contenders.PLAIN and one.in_bf16(CPU)]
+    assert plain == in_bf16
+
+
 def test_fastest_plain_step_is_one_of_pytorchs_own():
     samples = {
         REFERENCE: [3.0, 3.1, 9.0],
-        "plain, amp": [2.0, 2.1, 2.2],
-        "plain, compile": [1.0, 2.5, 2.5],
+        "plain amp": [2.0, 2.1, 2.2],
+        "plain compile": [1.0, 2.5, 2.5],
         "+ weight-copies": [1.0, 1.0, 1.0],
     }
-    assert step.best_plain(samples) == "plain, amp"
+    assert step.best_plain(samples) == "plain amp"
     assert step.best_plain({REFERENCE: [3.0], "fused loss": [1.0]}) == REFERENCE
 
 
@@ -152,7 +168,7 @@ def test_a_loaders_seconds_are_those_of_its_whole_epoch():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--steps", "magic"), "--steps: no 'magic'; there are: reference; plain, amp"),
+        (("--steps", "magic"), "--steps: no 'magic'; there are: reference; plain amp"),
         (("--models", "vgg"), "--models vgg: expected one of resnet8"),
         (("--batch-sizes", "0"), "'0' is not an integer of 1 or more"),
     ],

@@ -91,4 +91,4 @@ def test_step_that_does_not_exist_is_one_line(capsys):
     with pytest.raises(SystemExit):
         run_command(lambda _: step_profile.main(["--device", "cpu", "--step", "magic"]))
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: --step: no 'magic'; there are: reference; plain, amp")
+    assert line.startswith("error: --step: no 'magic'; there are: reference; plain amp")
