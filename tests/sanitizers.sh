@@ -61,7 +61,8 @@ configure_and_build "$build/address" address,undefined \
   "${tests[@]}" sanitizer_faults sanitizer_faults_main "${python_parts[@]}"
 must_be_found heap-buffer-overflow "$build/address/sanitizer_faults_main" address
 must_be_found "signed integer overflow" "$build/address/sanitizer_faults_main" undefined
-ctest --test-dir "$build/address" --output-on-failure --quiet -R "$(IFS='|'; echo "${tests[*]}")"
+ctest --test-dir "$build/address" --output-on-failure -R "$(IFS='|'; echo "${tests[*]}")" \
+  >"$build/ctest.log" || { cat "$build/ctest.log"; exit 1; }
 echo "C++ tests: ${tests[*]} ($SECONDS s since the start)"
 
 # libstdc++ too: ASan must find __cxa_throw when it starts, and Python does not link it.
