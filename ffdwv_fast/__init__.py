@@ -1,9 +1,13 @@
 """ffdwv_fast: word-vector soft labels, a fused loss op, a fast trainer for small images.
 
-W = class_vectors(["cat", "dog", "ship"], source="glove-6b-50d")   # [C, D]
-S = similarity_matrix(W)                                           # [C, C], rows sum to 1
-loss = ffdwv_loss(logits, labels, S)                               # CE + KL(S_y || p)
+    W = class_vectors(["cat", "dog", "ship"], source="glove-6b-50d")   # [C, D]
+    S = similarity_matrix(W)                                           # [C, C], rows sum to 1
+    loss = ffdwv_loss(logits, labels, S)                               # CE + KL(S_y || p)
+
+The losses and networks need torch alone, the soft labels numpy beside it.
 """
+
+from typing import TYPE_CHECKING
 
 from ffdwv_fast.build import build_info
 from ffdwv_fast.errors import InputError
@@ -17,7 +21,9 @@ from ffdwv_fast.loss import (
     soft_target_loss,
 )
 from ffdwv_fast.models import resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
-from ffdwv_fast.semantics import SimilarityRows, class_vectors, similarity_matrix
+
+if TYPE_CHECKING:
+    from ffdwv_fast.semantics import SimilarityRows, class_vectors, similarity_matrix
 
 __all__ = [
     "FFDWVLoss",
@@ -39,3 +45,17 @@ __all__ = [
     "similarity_matrix",
     "soft_target_loss",
 ]
+
+_NEED_NUMPY = ("SimilarityRows", "class_vectors", "similarity_matrix")
+
+
+def __getattr__(name: str) -> object:
+    """What needs numpy is imported when it is asked for."""
+    if name not in _NEED_NUMPY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ffdwv_fast.extras import need
+
+    need("numpy")
+    from ffdwv_fast import semantics
+
+    return getattr(semantics, name)
