@@ -85,7 +85,8 @@ test-wheel: wheel
 	PYTHON=$(BIN)/python tests/wheel.sh dist/*.whl
 
 docs: setup
-	$(BIN)/python -m pdoc --docformat google --output-directory build/api ffdwv_fast '!ffdwv_fast[.].*'
+	$(BIN)/python -m pdoc --docformat google --no-show-source --output-directory build/api \
+	  ffdwv_fast '!ffdwv_fast[.].*'
 
 # torch and the build tools first: without build isolation the op is built with the torch that runs it.
 define install

@@ -7,10 +7,11 @@
 The losses and networks need torch alone, the soft labels numpy beside it.
 """
 
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
 
 from ffdwv_fast.build import build_info
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.extras import need
 from ffdwv_fast.loss import (
     FFDWVLoss,
     LossParts,
@@ -22,8 +23,16 @@ from ffdwv_fast.loss import (
 )
 from ffdwv_fast.models import resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
 
-if TYPE_CHECKING:
+if find_spec("numpy") is not None:
     from ffdwv_fast.semantics import SimilarityRows, class_vectors, similarity_matrix
+else:
+
+    def __getattr__(name: str) -> object:
+        """Say what is missing where the soft labels are asked for."""
+        if name in __all__:
+            need("numpy")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "FFDWVLoss",
@@ -45,17 +54,3 @@ __all__ = [
     "similarity_matrix",
     "soft_target_loss",
 ]
-
-_NEED_NUMPY = ("SimilarityRows", "class_vectors", "similarity_matrix")
-
-
-def __getattr__(name: str) -> object:
-    """What needs numpy is imported when it is asked for."""
-    if name not in _NEED_NUMPY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ffdwv_fast.extras import need
-
-    need("numpy")
-    from ffdwv_fast import semantics
-
-    return getattr(semantics, name)
