@@ -18,7 +18,7 @@ FOR_EVERY_GPU := -DFFDWV_TESTS=ON -DFFDWV_REFUSE_SPILLS=ON -DFFDWV_CUDA=AUTO \
   -UFFDWV_CUDA_ARCHITECTURES
 
 .PHONY: help setup setup-tests train bench test lint test-cpp test-python test-gpu-suite \
-  test-sanitizers-quick test-sanitizers test-torch-versions fuzz
+  test-sanitizers-quick test-sanitizers test-torch-versions test-wheel fuzz wheel docs
 
 help:
 	@echo 'make train                train ResNet-20 with word-vector soft labels on handwritten digits'
@@ -29,6 +29,9 @@ help:
 	@echo 'make test-sanitizers      the native code under ASan, UBSan and TSan: the whole op test suite'
 	@echo 'make fuzz                 a million damaged files for every reader of files: 20 minutes'
 	@echo 'make test-torch-versions  the op, built once, in torch 2.11.0, 2.13.0 and 2.14.1 (5 GB)'
+	@echo 'make wheel               the package for this platform, for every Python and GPU: dist/'
+	@echo 'make test-wheel          that wheel in an empty environment: the loss, then the trainer (2 GB)'
+	@echo 'make docs                the reference of the public API: build/api/index.html'
 
 setup: $(VENV)/.ready
 
@@ -71,6 +74,19 @@ fuzz: setup-tests
 
 test-torch-versions: setup-tests
 	PYTHON=$(BIN)/python tests/torch_versions.sh 2.11.0 2.13.0 2.14.1
+
+# The library is the tests': it is linked again, not compiled. Of an older build nothing must stay.
+wheel: setup-tests
+	rm -rf build/lib.* build/bdist.* dist/*.whl
+	FFDWV_CMAKE_ARGS='$(FOR_EVERY_GPU)' $(BIN)/python -m pip wheel --no-build-isolation --no-deps \
+	  --wheel-dir dist .
+
+test-wheel: wheel
+	PYTHON=$(BIN)/python tests/wheel.sh dist/*.whl
+
+docs: setup
+	$(BIN)/python -m pdoc --docformat google --no-show-source --output-directory build/api \
+	  ffdwv_fast '!ffdwv_fast[.].*'
 
 # torch and the build tools first: without build isolation the op is built with the torch that runs it.
 define install

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
@@ -25,16 +26,14 @@ def tool(name: str) -> str:
 
 
 class CMakeBuild(build_ext):
-    """Builds the native libraries into the package folder: of the wheel, or of the checkout."""
+    """Builds the native library into the package folder: of the wheel, or of the checkout."""
 
     def get_ext_filename(self, fullname):
-        """The op's library has no Python in it, and so no Python's suffix."""
-        if fullname == OP_LIBRARY:
-            return fullname.replace(".", os.sep) + ".so"
-        return super().get_ext_filename(fullname)
+        """The library has no Python in it, and so no Python's suffix."""
+        return fullname.replace(".", os.sep) + ".so"
 
     def build_extensions(self):
-        """Build both libraries with one run of CMake."""
+        """Build it with CMake."""
         output = Path(self.get_ext_fullpath(OP_LIBRARY)).resolve().parent
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         build.mkdir(parents=True, exist_ok=True)
@@ -55,10 +54,15 @@ class CMakeBuild(build_ext):
         print(report)
 
 
+class PlatformWheel(bdist_wheel):
+    """One wheel for every Python: the library is loaded by torch and not imported."""
+
+    def get_tag(self):
+        """Any Python 3, no ABI of Python's, this platform."""
+        return "py3", "none", super().get_tag()[2]
+
+
 setup(
-    ext_modules=[
-        Extension(OP_LIBRARY, sources=[]),
-        Extension("ffdwv_fast._build_info", sources=[]),
-    ],
-    cmdclass={"build_ext": CMakeBuild},
+    ext_modules=[Extension(OP_LIBRARY, sources=[])],
+    cmdclass={"build_ext": CMakeBuild, "bdist_wheel": PlatformWheel},
 )

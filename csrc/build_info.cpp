@@ -1,19 +1,11 @@
-// How this copy was built, for bug reports and result headers.
-#include <pybind11/pybind11.h>
+// How this copy was built, as a JSON object, for bug reports and result headers.
+//
+// A C function, read through ctypes: the package then has nothing that is bound to a version of Python.
 
-namespace py = pybind11;
-
-PYBIND11_MODULE(_build_info, m) {
-  m.doc() = "How the native part of ffdwv_fast was built.";
-  m.def("get", [] {
-    py::dict info;
-    info["version"] = FFDWV_VERSION;
-    info["compiler"] = FFDWV_COMPILER;
-    info["build_type"] = FFDWV_BUILD_TYPE;
-    info["cxx_standard"] = FFDWV_CXX_STANDARD;
-    info["built_with_torch"] = FFDWV_TORCH_VERSION;
-    info["oldest_torch"] = FFDWV_OLDEST_TORCH;
-    info["cuda_architectures"] = FFDWV_CUDA_ARCHITECTURES;
-    return info;
-  });
+extern "C" __attribute__((visibility("default"))) const char* ffdwv_fast_build_info() {
+  return "{\"version\": \"" FFDWV_VERSION "\", \"compiler\": \"" FFDWV_COMPILER
+         "\", \"build_type\": \"" FFDWV_BUILD_TYPE "\", \"cxx_standard\": " FFDWV_CXX_STANDARD
+         ", \"built_with_torch\": \"" FFDWV_TORCH_VERSION
+         "\", \"oldest_torch\": \"" FFDWV_OLDEST_TORCH
+         "\", \"cuda_architectures\": \"" FFDWV_CUDA_ARCHITECTURES "\"}";
 }

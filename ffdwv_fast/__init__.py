@@ -1,12 +1,17 @@
 """ffdwv_fast: word-vector soft labels, a fused loss op, a fast trainer for small images.
 
-W = class_vectors(["cat", "dog", "ship"], source="glove-6b-50d")   # [C, D]
-S = similarity_matrix(W)                                           # [C, C], rows sum to 1
-loss = ffdwv_loss(logits, labels, S)                               # CE + KL(S_y || p)
+    W = class_vectors(["cat", "dog", "ship"], source="glove-6b-50d")   # [C, D]
+    S = similarity_matrix(W)                                           # [C, C], rows sum to 1
+    loss = ffdwv_loss(logits, labels, S)                               # CE + KL(S_y || p)
+
+The losses and networks need torch alone, the soft labels numpy beside it.
 """
+
+from importlib.util import find_spec
 
 from ffdwv_fast.build import build_info
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.extras import need
 from ffdwv_fast.loss import (
     FFDWVLoss,
     LossParts,
@@ -17,7 +22,17 @@ from ffdwv_fast.loss import (
     soft_target_loss,
 )
 from ffdwv_fast.models import resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
-from ffdwv_fast.semantics import SimilarityRows, class_vectors, similarity_matrix
+
+if find_spec("numpy") is not None:
+    from ffdwv_fast.semantics import SimilarityRows, class_vectors, similarity_matrix
+else:
+
+    def __getattr__(name: str) -> object:
+        """Say what is missing where the soft labels are asked for."""
+        if name in __all__:
+            need("numpy")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "FFDWVLoss",

@@ -1,6 +1,7 @@
 """How the installed copy was built."""
 
-import importlib
+import ctypes
+import json
 
 import torch
 
@@ -12,8 +13,8 @@ def build_info() -> dict[str, object]:
 
     Returns:
         `native` (whether the fused op can be called) and, where it cannot, `reason`; `library`
-        (its path); `torch` (the version that runs); and, of the build: version, compiler, build
-        type, C++ standard, the torch it was built with, the oldest torch it serves, CUDA
+        (its path); `torch` (the version that runs); and, of a build that loads: version, compiler,
+        build type, C++ standard, the torch it was built with, the oldest torch it serves, CUDA
         architectures.
     """
     reason = load_library()
@@ -23,9 +24,14 @@ def build_info() -> dict[str, object]:
         "torch": torch.__version__,
     }
     if reason is not None:
-        info["reason"] = reason
+        return info | {"reason": reason}
+    return info | _of_the_library()
+
+
+def _of_the_library() -> dict[str, object]:
     try:
-        native = importlib.import_module("ffdwv_fast._build_info")
-    except ImportError:  # not built, or built for another Python
-        return info
-    return info | native.get()
+        says = ctypes.CDLL(str(LIBRARY)).ffdwv_fast_build_info
+    except AttributeError:  # a library from before the package that calls it
+        return {}
+    says.restype = ctypes.c_char_p
+    return json.loads(says())

@@ -7,13 +7,21 @@ import sys
 from collections.abc import Callable
 
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.extras import is_of_an_extra, need
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Ends every option's help with its default, where the text does not speak of it."""
+
     def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        if not action.option_strings or action.required or action.default is argparse.SUPPRESS:
+            return text
         if action.default is None or action.default == []:
-            return action.help
-        return super()._get_help_string(action)
+            return text if "default" in text else f"{text} (default: none)"
+        if isinstance(action.default, bool):
+            return f"{text} (default: {'on' if action.default else 'off'})"
+        return f"{text} (default: %(default)s)"
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -62,7 +70,7 @@ def non_negative_float(text: str) -> float:
 def run_command(main: Callable[[list[str] | None], None]) -> None:
     """Run a command's `main`; an InputError becomes one line and exit status 2."""
     try:
-        main(None)
+        _run(main)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -72,3 +80,13 @@ def run_command(main: Callable[[list[str] | None], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _run(main: Callable[[list[str] | None], None]) -> None:
+    try:
+        main(None)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if is_of_an_extra(library):
+            need(library)
+        raise

@@ -5,6 +5,11 @@ the same numbers. S, for the rank correlation, is the run's; of methods without 
 the bundled word vectors (Euclidean, temperature 1).
 """
 
+from ffdwv_fast.extras import EVERY_RUN, exit_without
+
+if __name__ == "__main__":  # what is imported next needs them
+    exit_without(*EVERY_RUN)
+
 import json
 import sys
 from argparse import Namespace

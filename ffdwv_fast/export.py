@@ -7,6 +7,11 @@ and shapes; an ONNX file has them as its metadata too. A file is written only wh
 the original's, within 1e-4, on 100 images of the run's test set. All is done on the CPU in float32.
 """
 
+from ffdwv_fast.extras import EVERY_RUN, exit_without
+
+if __name__ == "__main__":  # what is imported next needs them
+    exit_without(*EVERY_RUN)
+
 import json
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping

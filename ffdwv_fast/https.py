@@ -11,6 +11,7 @@ from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from ffdwv_fast.atomic_file import replaced_file
+from ffdwv_fast.extras import need
 
 TIMEOUT_SECONDS = 30
 RETRY_DELAYS_SECONDS = (1, 2, 4)
@@ -95,6 +96,7 @@ def _fetch(part: Part, stream: BinaryIO) -> None:
 
 
 def _attempt(part: Part, stream: BinaryIO) -> None:
+    need("requests", "tqdm")
     import requests
     import urllib3
     from tqdm import tqdm

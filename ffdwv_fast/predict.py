@@ -6,6 +6,11 @@ shorter side in full) is resized to their size with a bilinear filter, made grey
 and normalised as they are. The network computes in float32; probabilities are the softmax of its
 logits. An image that cannot be read is named and skipped, and the exit status is then 1."""
 
+from ffdwv_fast.extras import EVERY_RUN, exit_without
+
+if __name__ == "__main__":  # what is imported next needs them
+    exit_without(*EVERY_RUN)
+
 import json
 import sys
 from collections.abc import Iterator, Sequence

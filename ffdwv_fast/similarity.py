@@ -1,5 +1,10 @@
 """Show how similar the classes of a data set are: ``python -m ffdwv_fast.similarity``."""
 
+from ffdwv_fast.extras import exit_without
+
+if __name__ == "__main__":  # what is imported next needs them
+    exit_without("numpy")
+
 import csv
 import io
 from argparse import Namespace
@@ -44,18 +49,21 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="python -m ffdwv_fast.similarity", description=__doc__)
-    parser.add_argument(
+    classes = parser.add_argument_group("classes")
+    classes.add_argument(
         "--dataset",
         choices=CLASS_NAMES,
-        help="whose class names; cifar10 where neither this nor --classes is given",
+        help="whose class names (default: cifar10, or none with --classes)",
     )
-    parser.add_argument(
+    classes.add_argument(
         "--classes",
         metavar="A,B,C",
-        help="these classes only: some of --dataset, or any names where that is not given",
+        help="these classes only: some of --dataset, or any names where that is not given "
+        "(default: all of --dataset)",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw S (png, pdf or svg)")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write S as .npz or .csv")
+    output = parser.add_argument_group("output")
+    output.add_argument("--plot", type=Path, metavar="FILE.png", help="draw S (png, pdf or svg)")
+    output.add_argument("--save", type=Path, metavar="FILE", help="write S as .npz or .csv")
     add_similarity_arguments(parser)
     return parser
 

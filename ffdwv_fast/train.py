@@ -1,5 +1,10 @@
 """python -m ffdwv_fast.train: train a network with word-vector soft labels, or without."""
 
+from ffdwv_fast.extras import EVERY_RUN, exit_without
+
+if __name__ == "__main__":  # what is imported next needs them
+    exit_without(*EVERY_RUN)
+
 import json
 import shlex
 import sys
@@ -58,22 +63,23 @@ from ffdwv_fast.semantics.similarity_matrix import AUTO_PREFIX, parse_temperatur
 def parser() -> ArgumentParser:
     """The command's options."""
     p = ArgumentParser(prog="python -m ffdwv_fast.train", description=__doc__)
-    p.add_argument("--method", choices=METHODS, default="ffdwv", help="how the net is trained")
-    p.add_argument(
+    method = p.add_argument_group("method")
+    method.add_argument("--method", choices=METHODS, default="ffdwv", help="how the net is trained")
+    method.add_argument(
         "--soft-weight",
         type=non_negative_float,
         default=1.0,
         metavar="LAMBDA",
         help="weight of the soft-target term",
     )
-    p.add_argument(
+    method.add_argument(
         "--soft-weight-schedule",
         choices=SOFT_WEIGHT_SCHEDULES,
         default="constant",
         help="how that weight changes from epoch to epoch; linear and cosine end at 0, and on a "
         "GPU go without a CUDA graph",
     )
-    p.add_argument(
+    method.add_argument(
         "--loss-scale",
         type=positive_float,
         default=1.0,
@@ -141,6 +147,7 @@ def parser() -> ArgumentParser:
     net.add_argument(
         "--lr",
         type=positive_float,
+        metavar="RATE",
         help="learning rate; a tenth of it from 50 %% of the run on, a hundredth "
         f"from 75 %% ({_recipe_help('lr')})",
     )
@@ -160,6 +167,7 @@ def parser() -> ArgumentParser:
         "--seed",
         type=non_negative_int,
         default=0,
+        metavar="N",
         help="of initial weights, order and augmentation",
     )
     seeds.add_argument(
@@ -194,7 +202,7 @@ def parser() -> ArgumentParser:
         type=positive_float,
         default=10.0,
         metavar="M",
-        help="from one checkpoint to the next within an epoch; each epoch ends with one",
+        help="minutes from one checkpoint to the next within an epoch; each epoch ends with one",
     )
     add_similarity_arguments(p)
     return p

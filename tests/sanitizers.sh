@@ -51,7 +51,7 @@ choice=(-k "not ($slow) and (not every_width or float32)")
 if [ "$extent" = whole ]; then
   tests+=(emulation_test)
   [ "$(uname -m)" != x86_64 ] || tests+=(simd_test_avx2 simd_test_avx512)
-  python_parts+=(_build_info _emulation)
+  python_parts+=(_emulation)
   python_tests=(tests/loss tests/loss_variants tests/data/test_image_op.py tests/emulation)
   choice=()
 fi

@@ -298,7 +298,7 @@ def test_a_folder_that_holds_a_run_is_left_alone(capsys, tmp_path):
 def test_dali_that_is_not_installed(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "nvidia.dali", None)
     line = refused(capsys, "--loader", "dali", "--out", str(tmp_path / "a"))
-    assert "pip install nvidia-dali-cuda130" in line
+    assert "pip install 'ffdwv_fast[dali]'" in line
     run = train(tmp_path / "b", "--epochs", "1")
     reason = why_not_on(torch.device("cpu"))
     loader = "gpu" if reason is None else "torch"

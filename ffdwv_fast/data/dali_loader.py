@@ -49,7 +49,7 @@ class DaliLoader(Loader):
         super().__init__(images, dataset, **settings)
         if not dali_available():
             raise InputError(
-                "the dali loader needs NVIDIA DALI: pip install nvidia-dali-cuda130, "
+                "the dali loader needs NVIDIA DALI: pip install 'ffdwv_fast[dali]', "
                 "or use --loader gpu or torch"
             )
         on_gpu = self.device.type == "cuda"

@@ -1,6 +1,5 @@
 """A network as bytes that run without this package, and the same network back from them."""
 
-import importlib.util
 import io
 import logging
 import warnings
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.extras import EXTRAS, MissingLibraryError, need
 
 INPUT, OUTPUT = "images", "logits"
-ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 Network = Callable[[Tensor], np.ndarray]
 
@@ -78,13 +77,11 @@ FORMATS: dict[str, tuple[Callable[..., bytes], Callable[[bytes], Network]]] = {
 
 def refuse_missing_packages(format_name: str) -> None:
     """Raise InputError if a format needs packages that are not installed."""
-    needed = ONNX_PACKAGES if format_name == "onnx" else ()
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"--format {format_name} needs {', '.join(missing)}: pip install "
-            "'ffdwv_fast[export]', or use --format pt2"
-        )
+    needed = EXTRAS["export"] if format_name == "onnx" else ()
+    try:
+        need(*needed)
+    except MissingLibraryError as error:
+        raise InputError(f"--format {format_name}: {error}, or use --format pt2") from None
 
 
 def largest_difference(network: nn.Module, copy: Network, batches: Iterator[Tensor]) -> float:

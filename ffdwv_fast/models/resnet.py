@@ -152,30 +152,96 @@ def _initialise(module: nn.Module) -> None:
 
 
 def resnet8(num_classes: int = 10, **kwargs) -> ResNet:
-    """ResNet-8 (n = 1); keywords as `ResNet`."""
+    """ResNet-8 (n = 1).
+
+    Args:
+        num_classes: C, 1 or more.
+        kwargs: in_channels, shortcut, channels_last, skip_counters: as `ffdwv_fast.models.ResNet`.
+
+    Returns:
+        The network: images [N, in_channels, H, W] -> logits [N, C].
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
     return ResNet(1, num_classes, **kwargs)
 
 
 def resnet20(num_classes: int = 10, **kwargs) -> ResNet:
-    """ResNet-20 (n = 3); keywords as `ResNet`."""
+    """ResNet-20 (n = 3).
+
+    Args:
+        num_classes: C, 1 or more.
+        kwargs: in_channels, shortcut, channels_last, skip_counters: as `ffdwv_fast.models.ResNet`.
+
+    Returns:
+        The network: images [N, in_channels, H, W] -> logits [N, C].
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
     return ResNet(3, num_classes, **kwargs)
 
 
 def resnet32(num_classes: int = 10, **kwargs) -> ResNet:
-    """ResNet-32 (n = 5), 464,154 parameters with 10 classes; keywords as `ResNet`."""
+    """ResNet-32 (n = 5), 464,154 parameters with 10 classes.
+
+    Args:
+        num_classes: C, 1 or more.
+        kwargs: in_channels, shortcut, channels_last, skip_counters: as `ffdwv_fast.models.ResNet`.
+
+    Returns:
+        The network: images [N, in_channels, H, W] -> logits [N, C].
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
     return ResNet(5, num_classes, **kwargs)
 
 
 def resnet44(num_classes: int = 10, **kwargs) -> ResNet:
-    """ResNet-44 (n = 7); keywords as `ResNet`."""
+    """ResNet-44 (n = 7).
+
+    Args:
+        num_classes: C, 1 or more.
+        kwargs: in_channels, shortcut, channels_last, skip_counters: as `ffdwv_fast.models.ResNet`.
+
+    Returns:
+        The network: images [N, in_channels, H, W] -> logits [N, C].
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
     return ResNet(7, num_classes, **kwargs)
 
 
 def resnet56(num_classes: int = 10, **kwargs) -> ResNet:
-    """ResNet-56 (n = 9); keywords as `ResNet`."""
+    """ResNet-56 (n = 9).
+
+    Args:
+        num_classes: C, 1 or more.
+        kwargs: in_channels, shortcut, channels_last, skip_counters: as `ffdwv_fast.models.ResNet`.
+
+    Returns:
+        The network: images [N, in_channels, H, W] -> logits [N, C].
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
     return ResNet(9, num_classes, **kwargs)
 
 
 def resnet110(num_classes: int = 10, **kwargs) -> ResNet:
-    """ResNet-110 (n = 18), 1,727,962 parameters with 10 classes; keywords as `ResNet`."""
+    """ResNet-110 (n = 18), 1,727,962 parameters with 10 classes.
+
+    Args:
+        num_classes: C, 1 or more.
+        kwargs: in_channels, shortcut, channels_last, skip_counters: as `ffdwv_fast.models.ResNet`.
+
+    Returns:
+        The network: images [N, in_channels, H, W] -> logits [N, C].
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
     return ResNet(18, num_classes, **kwargs)

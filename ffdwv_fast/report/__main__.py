@@ -1,5 +1,10 @@
 """python -m ffdwv_fast.report: one page on some runs, which needs nothing but a browser."""
 
+from ffdwv_fast.extras import EVERY_RUN, exit_without
+
+if __name__ == "__main__":  # what is imported next needs them
+    exit_without(*EVERY_RUN, "jinja2", extra="report")
+
 import os
 from pathlib import Path
 

@@ -5,7 +5,6 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ffdwv_fast.errors import InputError
 from ffdwv_fast.report.section import Report
 from ffdwv_fast.report.sections import SECTIONS
 from ffdwv_fast.reproduce.statistics import Sample
@@ -47,12 +46,8 @@ def as_page(report: Report) -> str:
 
 
 def _environment() -> "Environment":
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise InputError(
-            "the page needs jinja2, which is not installed: pip install 'ffdwv_fast[report]'"
-        ) from None
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("ffdwv_fast.report", "assets"),
         autoescape=True,

@@ -1,5 +1,10 @@
 """python -m ffdwv_fast.reproduce: train what is missing; print and write tables and figures."""
 
+from ffdwv_fast.extras import EVERY_RUN, exit_without
+
+if __name__ == "__main__":  # what is imported next needs them
+    exit_without(*EVERY_RUN)
+
 import contextlib
 import io
 import sys
@@ -35,30 +40,47 @@ def parser() -> ArgumentParser:
         epilog="Options after -- go to every training run: -- --data-dir DIR --amp",
     )
     p.add_argument("what", choices=[*PLANS, "all"], help="which table or figure")
-    p.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="0 to N - 1")
-    p.add_argument("--epochs", type=positive_int, metavar="N", help="default: 300; 15 for digits")
+    runs = p.add_argument_group("runs")
+    runs.add_argument(
+        "--seeds",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="runs of each configuration, with the seeds 0 to N - 1",
+    )
+    runs.add_argument(
+        "--epochs",
+        type=positive_int,
+        metavar="N",
+        help="passes over the training images (default: 300; 15 for digits)",
+    )
     names = dict(type=lambda text: text.split(","), default=[], metavar="NAME,...")
-    p.add_argument("--datasets", "--dataset", help="default: the paper's", **names)
-    p.add_argument("--models", help="default: the paper's; for digits resnet8,resnet20", **names)
-    p.add_argument(
+    runs.add_argument(
+        "--datasets", "--dataset", help="data sets to train on (default: the paper's)", **names
+    )
+    runs.add_argument(
+        "--models",
+        help="networks to train (default: the paper's; for digits resnet8,resnet20)",
+        **names,
+    )
+    runs.add_argument(
         "--word-vectors",
         action="append",
         metavar="SOURCE",
-        help=f"may be repeated: the controls use the first (default: {BUNDLED_SOURCE})",
+        help="what S is made of, as in train; may be repeated: the controls use the first "
+        f"(default: {BUNDLED_SOURCE})",
     )
-    p.add_argument(
-        "--time-budget", type=positive_float, metavar="MINUTES", help="begin no run beyond that"
-    )
-    p.add_argument(
+    files = p.add_argument_group("files")
+    files.add_argument(
         "--output", type=Path, default=Path("reproduced"), metavar="DIR", help="runs and tables"
     )
-    p.add_argument(
+    files.add_argument(
         "--page",
         type=Path,
         metavar="FILE",
         help="Markdown with all tables and pictures (default: results.md in --output)",
     )
-    p.add_argument(
+    files.add_argument(
         "--results",
         type=Path,
         action="append",
@@ -66,10 +88,20 @@ def parser() -> ArgumentParser:
         metavar="DIR",
         help="more folders with finished runs, of other machines or days; may be repeated",
     )
-    p.add_argument(
-        "--jobs", type=positive_int, help="runs at once (default: 1 on a GPU, else 1 a core)"
+    work = p.add_argument_group("work")
+    work.add_argument(
+        "--time-budget",
+        type=positive_float,
+        metavar="MINUTES",
+        help="begin no run that would end later than that",
     )
-    p.add_argument("--dry-run", action="store_true", help="say what would be trained, and stop")
+    work.add_argument(
+        "--jobs",
+        type=positive_int,
+        metavar="N",
+        help=f"runs at once (default: 1 on a GPU, else 1 a core, {MOST_JOBS} at most)",
+    )
+    work.add_argument("--dry-run", action="store_true", help="say what would be trained, and stop")
     return p
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ffdwv_fast.atomic_file import replaced_file
+from ffdwv_fast.extras import need
 
 # Raised whenever the same names and source would give other vectors than before.
 _FORMAT_VERSION = 1
@@ -64,6 +65,7 @@ def _cache_folder(cache_dir: str | os.PathLike | None) -> Path:
     folder = cache_dir or os.environ.get("FFDWV_CACHE_DIR")
     if folder:
         return Path(folder).expanduser()
+    need("platformdirs")
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("ffdwv_fast"))

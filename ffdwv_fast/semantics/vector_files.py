@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.extras import need
 from ffdwv_fast.semantics import fasttext_check, native_check, word2vec_excerpt
 from ffdwv_fast.semantics.byte_reader import CutOffError
 from ffdwv_fast.semantics.vector_format import detect_format
@@ -99,12 +100,14 @@ def _require_suffix(path: Path, compression: str) -> None:
 
 
 def _load_fasttext(path: Path):
+    need("gensim")
     from gensim.models.fasttext import load_facebook_vectors
 
     return load_facebook_vectors(str(path))
 
 
 def _load_native(path: Path, compression: str):
+    need("gensim")
     from gensim.models import KeyedVectors
 
     return KeyedVectors.load(str(path), mmap=None if compression else "r")

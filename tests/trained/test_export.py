@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 
 from ffdwv_fast import export, resnet8
 from ffdwv_fast.data.digits import load_digits
-from ffdwv_fast.engine.export import ONNX_PACKAGES, largest_difference
+from ffdwv_fast.engine.export import largest_difference
+from ffdwv_fast.extras import EXTRAS
 
-MISSING = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+MISSING = [name for name in EXTRAS["export"] if importlib.util.find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
 MEAN, STD = 0.30543, 0.37596
