@@ -107,7 +107,8 @@ def _attempt(part: Part, stream: BinaryIO) -> None:
         with _reply(part.url) as reply:
             size = _announced_size(reply)
             name = urlsplit(part.url).path.rsplit("/", 1)[-1]
-            with tqdm(total=size, unit="B", unit_scale=True, desc=name) as bar:
+            # None: no bar where stderr is no terminal.
+            with tqdm(total=size, unit="B", unit_scale=True, desc=name, disable=None) as bar:
                 for chunk in _chunks(reply, size, part.most_bytes):
                     digest.update(chunk)
                     stream.write(chunk)

@@ -10,6 +10,7 @@ import shlex
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,26 +32,29 @@ from ffdwv_fast.data.registry import DATASETS, load_dataset, resolve_dataset
 from ffdwv_fast.devices import resolve_device
 from ffdwv_fast.engine import distributed
 from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.engine.json_file import read_object, write_json
 from ffdwv_fast.engine.log import tell
 from ffdwv_fast.engine.precision import AMP_DTYPES, AUTO, Precision, chosen_amp
 from ffdwv_fast.engine.recipes import RECIPES
 from ffdwv_fast.engine.run import run
 from ffdwv_fast.engine.run_folder import (
+    CHECKPOINT,
     COMMAND,
     default_path,
     refuse_another_run,
     refuse_if_taken,
-    write_json,
 )
 from ffdwv_fast.engine.schedule import SOFT_WEIGHT_SCHEDULES
 from ffdwv_fast.engine.seeds import run_seeds, seed_folder
 from ffdwv_fast.engine.speedups import SPEEDUPS, Speedups
 from ffdwv_fast.engine.step_graph import graph_wanted
 from ffdwv_fast.engine.stop import Stopped, StopRequest
+from ffdwv_fast.engine.tensorboard_log import refuse_without_tensorboard
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.folder_lock import locked_folder
 from ffdwv_fast.methods import METHODS
 from ffdwv_fast.methods.kd import DEFAULT_TEMPERATURE
-from ffdwv_fast.models import MODELS
+from ffdwv_fast.models.build import NAMES, is_of_library, refuse_unknown_model
 from ffdwv_fast.models.resnet import SHORTCUTS
 from ffdwv_fast.semantics.arguments import (
     SimilarityResult,
@@ -128,9 +132,21 @@ def parser() -> ArgumentParser:
         help="processes that prepare batches for the torch loader; 0: the trainer's own",
     )
     net = p.add_argument_group("network and recipe")
-    net.add_argument("--model", choices=MODELS, help=f"network ({_recipe_help('model')})")
     net.add_argument(
-        "--shortcut", choices=SHORTCUTS, default="A", help="A: zero padding, B: projection"
+        "--model", type=_model_name, metavar="NAME", help=f"{NAMES} ({_recipe_help('model')})"
+    )
+    net.add_argument(
+        "--pretrained",
+        type=Path,
+        metavar="FILE",
+        help="begin with the weights of a file, safetensors or a state dict of torch.save: with "
+        "every layer that has the same name and shapes there",
+    )
+    net.add_argument(
+        "--shortcut",
+        choices=SHORTCUTS,
+        default="A",
+        help="of our own networks; A: zero padding, B: projection",
     )
     net.add_argument(
         "--epochs",
@@ -195,7 +211,7 @@ def parser() -> ArgumentParser:
         type=Path,
         metavar="DIR",
         help="go on with the unfinished run in that folder, with the options it was begun with; "
-        "takes no others",
+        "takes no others but --json",
     )
     how.add_argument(
         "--checkpoint-minutes",
@@ -203,6 +219,18 @@ def parser() -> ArgumentParser:
         default=10.0,
         metavar="M",
         help="minutes from one checkpoint to the next within an epoch; each epoch ends with one",
+    )
+    how.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write the metrics for TensorBoard too, to tensorboard/ in the folder; needs the "
+        "[tensorboard] extra",
+    )
+    how.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object on stdout when the run has ended, what summary.json holds and "
+        "its folder, and everything else on stderr; goes with --resume too",
     )
     add_similarity_arguments(p)
     return p
@@ -213,7 +241,10 @@ def _add_teacher_arguments(p: ArgumentParser) -> None:
         "teacher, of --method kd", f"its --temperature is {DEFAULT_TEMPERATURE:g} unless given"
     )
     teacher.add_argument(
-        "--teacher-model", choices=MODELS, help=f"its network ({_recipe_help('teacher_model')})"
+        "--teacher-model",
+        type=_model_name,
+        metavar="NAME",
+        help=f"its network, as --model ({_recipe_help('teacher_model')})",
     )
     teacher.add_argument(
         "--teacher",
@@ -264,6 +295,14 @@ def _add_speed_arguments(p: ArgumentParser) -> None:
     )
 
 
+def _model_name(text: str) -> str:
+    try:
+        refuse_unknown_model(text)
+    except InputError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text
+
+
 def _different_seeds(text: str) -> tuple[int, ...]:
     seeds = tuple(non_negative_int(part) for part in text.split(","))
     if len(set(seeds)) < len(seeds):
@@ -282,15 +321,29 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if args.resume is not None:
         argv, args = _begun_with(args)
+    with redirect_stdout(sys.stderr) if args.json else nullcontext():
+        out = _run(argv, args)
+    if args.json and out is not None:
+        summary = read_object(out / "summary.json", "--out", "name another folder")
+        print(json.dumps({"folder": str(out), **summary}, indent=2))
+
+
+def _run(argv: list[str], args: Namespace) -> Path | None:
+    """Train, perhaps as one of several processes; the first one gets the results' folder."""
+    started = distributed.launch()
+    first = started is None or started.rank == 0
     if _is_finished_already(args):
-        return
+        if first:
+            print(f"the run in {args.out} has finished")
+        return args.out if first else None
     device = resolve_device(args.device, option="--device")
     with distributed.joined(device):
-        _train(argv, args, device)
+        out = _train(argv, args, device)
+    return out if first else None
 
 
-def _train(argv: list[str], args: Namespace, device: torch.device) -> None:
-    """What `main` does, perhaps as one of several processes."""
+def _train(argv: list[str], args: Namespace, device: torch.device) -> Path:
+    """Train, together with the processes that have joined; the folder of the results."""
     if args.out is not None:
         refuse_if_taken(args.out)
     _refuse_what_cannot_be(args, device)  # before anything is loaded
@@ -312,11 +365,11 @@ def _train(argv: list[str], args: Namespace, device: torch.device) -> None:
     for seed in args.seeds or ():
         refuse_another_run(seed_folder(out, seed), replace(config, seed=seed))
     distributed.barrier()  # what the others have looked at is not what the first writes now
-    if distributed.is_first():
-        _keep_command(argv, out)
     stop = StopRequest()
     try:
-        with stop.listening():
+        with _kept_to_first(out), stop.listening():
+            if distributed.is_first():
+                _keep_command(argv, out)
             if args.seeds is None:
                 tell(_conclusion(run(config, dataset, matrix, out, stop), out), sys.stdout)
             else:
@@ -327,10 +380,18 @@ def _train(argv: list[str], args: Namespace, device: torch.device) -> None:
             command = f"{_program()} -m ffdwv_fast.train --resume {shlex.quote(str(out))}"
             tell(f"{stopped}; go on with: {command}", sys.stderr)
         raise SystemExit(128 + stopped.signal) from None
+    return out
+
+
+def _kept_to_first(out: Path) -> AbstractContextManager[None]:
+    """Keeps the folder to these processes, for which the first one asks."""
+    if not distributed.is_first():
+        return nullcontext()
+    return locked_folder(out, "--out", "wait for it, or name another folder")
 
 
 def _is_finished_already(args: Namespace) -> bool:
-    """Whether torchrun has restarted processes whose run had finished; that is said.
+    """Whether torchrun has restarted processes whose run had finished.
 
     Raises:
         InputError: torchrun would restart processes that would not find their run.
@@ -341,12 +402,7 @@ def _is_finished_already(args: Namespace) -> bool:
             f"torchrun --max-restarts {most} needs --out DIR, where a restarted process finds the "
             "run; name one"
         )
-    if not restarts or not (args.out / "summary.json").exists():
-        return False
-    started = distributed.launch()
-    if started is None or started.rank == 0:
-        print(f"the run in {args.out} has finished")
-    return True
+    return restarts > 0 and (args.out / "summary.json").exists()
 
 
 def _program() -> str:
@@ -357,10 +413,10 @@ def _program() -> str:
 def _begun_with(args: Namespace) -> tuple[list[str], Namespace]:
     """The arguments that the run to resume was begun with, and what they mean."""
     folder = args.resume
-    if args != parser().parse_args(["--resume", str(folder)]):
+    if args != parser().parse_args(["--resume", str(folder), *(["--json"] if args.json else [])]):
         raise InputError(
-            f"--resume {folder} takes no other options: it goes on with those that the run was "
-            "begun with; leave the others out"
+            f"--resume {folder} takes no other options but --json: it goes on with those that the "
+            "run was begun with; leave the others out"
         )
     try:
         argv = json.loads((folder / COMMAND).read_text())
@@ -372,14 +428,13 @@ def _begun_with(args: Namespace) -> tuple[list[str], Namespace]:
             "that has not finished"
         ) from None
     begun = parser().parse_args(argv)
-    begun.out = folder
+    begun.out, begun.json = folder, args.json
     return argv, begun
 
 
 def _keep_command(argv: Sequence[str], out: Path) -> None:
     """For --resume."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(out / COMMAND, argv)
     except OSError as error:
         raise InputError(
@@ -411,6 +466,7 @@ def _refuse_what_cannot_be(args: Namespace, device: torch.device) -> None:
     Precision(chosen_amp(args.amp, device), device)
     _graph_wanted(args, device)
     _refuse_options_of_other_methods(args)
+    _refuse_options_of_other_networks(args)
     if args.sync_batch_norm and device.type != "cuda":
         raise InputError(
             f"--sync-batch-norm works on GPUs only, not on {device}; leave it out, and each "
@@ -423,6 +479,27 @@ def _refuse_what_cannot_be(args: Namespace, device: torch.device) -> None:
         )
     if args.workers and args.loader != "torch":
         raise InputError(f"--workers {args.workers} is for --loader torch; name both or neither")
+    _refuse_weights_that_are_not_there(args)
+    if args.tensorboard:
+        refuse_without_tensorboard()
+
+
+def _refuse_weights_that_are_not_there(args: Namespace) -> None:
+    goes_on = args.out is not None and (args.out / CHECKPOINT).exists()  # with its own
+    if args.pretrained is not None and not goes_on and not args.pretrained.is_file():
+        raise InputError(
+            f"--pretrained {args.pretrained}: there is no such file; nothing is downloaded, give "
+            "one that you have"
+        )
+
+
+def _refuse_options_of_other_networks(args: Namespace) -> None:
+    models = [args.model, *([args.teacher_model] if METHODS[args.method].needs_teacher else [])]
+    if args.shortcut != "A" and all(name is not None and is_of_library(name) for name in models):
+        raise InputError(
+            f"--shortcut {args.shortcut} is for this package's own networks, not for "
+            f"{', '.join(models)}; leave it out"
+        )
 
 
 def _graph_wanted(args: Namespace, device: torch.device) -> bool:
@@ -573,6 +650,8 @@ def _config(
         evaluate_every=args.evaluate_every,
         checkpoint_minutes=args.checkpoint_minutes,
         sync_batch_norm=args.sync_batch_norm,
+        pretrained=None if args.pretrained is None else str(args.pretrained),
+        tensorboard=args.tensorboard,
     )
 
 

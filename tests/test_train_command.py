@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from ffdwv_fast.data.image_op import why_not_on
 from ffdwv_fast.data.loader import make_loader
 from ffdwv_fast.engine import trainer
 from ffdwv_fast.engine.metrics import EpochMetrics
+from ffdwv_fast.engine.stop import Stopped, StopRequest
 from ffdwv_fast.train import main
 
 TINY = ("--dataset", "digits", "--model", "resnet8", "--epochs", "2", "--train-limit", "200")
@@ -248,7 +250,12 @@ def test_auto_takes_digits_where_cifar10_is_not(tmp_path, capsys):
 BAD_OPTIONS = {
     "an unknown method": (["--method", "magic"], "invalid choice: 'magic' (choose from"),
     "an unknown data set": (["--dataset", "mnist"], "invalid choice: 'mnist'"),
-    "an unknown network": (["--model", "resnet18"], "invalid choice: 'resnet18'"),
+    "an unknown network": (
+        ["--model", "resnet18"],
+        "argument --model: 'resnet18' is unknown; use resnet8, resnet20, resnet32, resnet44, "
+        "resnet56, resnet110 or timm:NAME",
+    ),
+    "weights that are not there": (["--pretrained", "no.file"], "no.file: there is no such file"),
     "an unknown option": (["--batchsize", "3"], "unrecognized arguments: --batchsize"),
     "an abbreviated option": (["--epoch", "3"], "unrecognized arguments: --epoch"),
     "no epochs": (["--epochs", "0"], "'0' is not an integer of 1 or more"),
@@ -320,6 +327,86 @@ def test_a_loss_that_is_not_finite_stops_the_run(capsys, monkeypatch, tmp_path):
     line = refused(capsys, "--loader", "torch", "--out", str(tmp_path / "run"))
     assert "the training loss became nan at step 1 of epoch 1 at learning rate 0.05" in line
     assert "try a lower --lr" in line
+
+
+def test_without_a_terminal_there_is_a_line_for_each_epoch_and_no_bar(tmp_path, capsys):
+    train(tmp_path / "run", "--loader", "torch")
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
+    assert len(lines) == 5  # what is trained, the epochs, two lines of results
+    assert printed.err == ""
+    assert not set("\r\x1b") & set(printed.out)
+
+
+def test_on_a_terminal_there_is_a_bar(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    train(tmp_path / "run", "--loader", "torch")
+    printed = capsys.readouterr()
+    assert "\r" in printed.err
+    assert "images/s, ETA" in printed.err
+    assert "\r" not in printed.out
+
+
+def test_json_is_the_summary_and_nothing_else_on_stdout(tmp_path):
+    command = [sys.executable, "-m", "ffdwv_fast.train", *TINY, "--loader", "torch", "--json"]
+    command += ["--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed = json.loads(done.stdout)
+    assert printed.pop("folder") == str(tmp_path / "run")
+    assert printed == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [line[:5] for line in done.stderr.splitlines()].count("epoch") == 2
+    assert not set("\r\x1b") & set(done.stderr)
+
+
+def test_json_of_seeds_is_the_summary_over_them(tmp_path, capsys):
+    main([*TINY, "--loader", "torch", "--seeds", "0,1", "--json", "--out", str(tmp_path / "run")])
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed.pop("folder"), printed["seeds"]) == (str(tmp_path / "run"), [0, 1])
+    assert printed == json.loads((tmp_path / "run" / "summary.json").read_text())
+
+
+def test_json_of_a_command_that_is_refused_is_nothing(capsys):
+    with pytest.raises(SystemExit):
+        run_command(lambda _: main([*TINY, "--json", "--without", "turbo"]))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("json_then", [(), ("--json",)], ids=["then not", "then too"])
+def test_json_is_what_the_command_that_goes_on_says(tmp_path, capsys, monkeypatch, json_then):
+    out = tmp_path / "run"
+    monkeypatch.setattr(StopRequest, "check", stop_at_once)
+    with pytest.raises(SystemExit):
+        main([*TINY, "--loader", "torch", "--json", "--out", str(out)])
+    assert capsys.readouterr().out == ""
+    monkeypatch.undo()
+    main(["--resume", str(out), *json_then])
+    printed = capsys.readouterr().out
+    assert printed.startswith("{") == bool(json_then)
+    assert ("epoch 2/2" in printed) != bool(json_then)
+
+
+def stop_at_once(self):
+    raise Stopped(signal.SIGTERM)
+
+
+def test_two_processes_do_not_write_to_the_same_folder(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "run"
+    long = ("--epochs", "500", "--out", str(out), "--loader", "torch")
+    command = [sys.executable, "-m", "ffdwv_fast.train", *TINY, *long]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        while "epoch   2" not in first.stdout.readline():
+            assert first.poll() is None
+        line = refused(capsys, *long)
+        assert line.startswith(f"error: --out {out}: another process is writing to it; wait for")
+        assert first.stdout.readline().startswith("epoch")  # it goes on
+        first.kill()
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+    monkeypatch.setattr(StopRequest, "check", stop_at_once)
+    with pytest.raises(SystemExit):
+        main([*TINY, *long])  # the first one was killed: the folder is free
+    assert "\nresumed after " in capsys.readouterr().out
 
 
 def test_the_module_is_the_command(tmp_path):

@@ -12,7 +12,7 @@ class TrainConfig:
         dataset: a name in DATASETS.
         data_dir: folder of the data sets.
         train_limit: how many training images are used; None for all.
-        model: a name in MODELS.
+        model: a name in MODELS, or another package's network, LIBRARY:NAME.
         shortcut: "A" or "B".
         epochs: passes over the training images.
         batch_size: images per step, of all processes together.
@@ -41,6 +41,9 @@ class TrainConfig:
             one.
         sync_batch_norm: whether batch normalisation sees the whole batch of several processes, not
             each its part.
+        pretrained: the file with whose weights the network begins, as far as they fit; None for
+            none.
+        tensorboard: whether the metrics are written for TensorBoard too.
     """
 
     method: str
@@ -71,3 +74,5 @@ class TrainConfig:
     evaluate_every: int = 1
     checkpoint_minutes: float = 10.0
     sync_batch_norm: bool = False
+    pretrained: str | None = None
+    tensorboard: bool = False

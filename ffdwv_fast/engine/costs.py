@@ -8,7 +8,6 @@ to. Its TrCost of FFDWV, 0.97e8 and 0.59e8, is less than its one forward pass an
 nothing that it says.
 """
 
-import copy
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ffdwv_fast.engine.network import FEW_IMAGES, without_values
 from ffdwv_fast.methods import Method
-
-IMAGES = 2  # batch normalisation in training mode refuses a single value per channel
 
 
 class Costs(NamedTuple):
@@ -41,7 +39,7 @@ def costs(model: nn.Module, method: Method, image_shape: tuple[int, int, int]) -
         method: may bring networks of its own, see `Method.targets`.
         image_shape: (C, H, W).
     """
-    shapes = copy.deepcopy(nn.ModuleList([model, method])).to("meta").train()
+    shapes = without_values(nn.ModuleList([model, method]))
     trained = _flops(shapes[0], image_shape)
     return Costs(trained + _flops(shapes[1].targets, image_shape), trained // method.networks)
 
@@ -49,5 +47,5 @@ def costs(model: nn.Module, method: Method, image_shape: tuple[int, int, int]) -
 def _flops(forward: Callable[[Tensor], object], image_shape: tuple[int, int, int]) -> int:
     """Operations of a forward pass, for each image."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        forward(torch.zeros(IMAGES, *image_shape, device="meta"))
-    return counter.get_total_flops() // IMAGES
+        forward(torch.zeros(FEW_IMAGES, *image_shape, device="meta"))
+    return counter.get_total_flops() // FEW_IMAGES

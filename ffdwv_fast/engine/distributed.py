@@ -19,11 +19,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from ffdwv_fast.data.shard import WHOLE, Shard
 from ffdwv_fast.engine.weight_copies import twin_of
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.models.resnet import BatchNorm2d
 
 T = TypeVar("T")
 
@@ -38,6 +40,9 @@ _BUFFERS = next(
     for name in ("forward_sync_buffers", "broadcast_buffers")
     if name in signature(DistributedDataParallel).parameters
 )
+
+# What nn.SyncBatchNorm can stand for.
+_SYNCHRONISED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNorm2d)
 
 _hosts: dist.ProcessGroup | None = None  # None: this process is alone
 
@@ -244,14 +249,27 @@ def parallel(network: nn.Module, sync_batch_norm: bool) -> nn.Module:
         network: on its device.
         sync_batch_norm: whether batch normalisation in training takes its statistics over the
             images of all processes.
+
+    Raises:
+        InputError: the network's batch normalisation cannot be synchronised.
     """
     if _hosts is None:
         return network
     if sync_batch_norm:
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(twin_of(network).train())
+        network = _synchronised(network)
     device = next(network.parameters()).device
     gpus = [device.index] if device.type == "cuda" else None
     return DistributedDataParallel(network, device_ids=gpus, **{_BUFFERS: False})
+
+
+def _synchronised(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and type(module) not in _SYNCHRONISED:
+            raise InputError(
+                f"--sync-batch-norm does not go with this network, as its {type(module).__name__} "
+                "does more than normalise; leave it out"
+            )
+    return nn.SyncBatchNorm.convert_sync_batchnorm(twin_of(network).train())
 
 
 def _own_gpu(device: torch.device, local_rank: int) -> torch.device:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("ffdwv_fast", "torch", "nvidia-dali-cuda130", "gensim", "numpy")
+PACKAGES = ("ffdwv_fast", "torch", "nvidia-dali-cuda130", "gensim", "numpy", "timm")
 
 
 def versions() -> dict[str, str]:

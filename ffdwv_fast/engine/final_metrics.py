@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ECE_BINS = 15
+from ffdwv_fast.engine.calibration import expected_calibration_error
 
 
 class FinalMetrics(NamedTuple):
@@ -63,25 +63,6 @@ def final_metrics(
         errors_in_superclass=severity,
         confusion_correlation=correlation,
     )
-
-
-def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = ECE_BINS) -> float:
-    """Mean over the images of |accuracy - confidence| of their bin, in percent.
-
-    The bins are of equal width, ((b - 1) / B, b / B], by the largest probability: Guo et al. 2017,
-    equations 2 to 4 (https://arxiv.org/abs/1706.04599).
-
-    Args:
-        logits: [N, C] float64.
-        labels: [N] int64.
-        bins: B.
-    """
-    confidence, prediction = torch.softmax(logits, dim=1).max(dim=1)
-    bin_of = torch.bucketize(confidence, torch.linspace(0, 1, bins + 1, dtype=torch.float64)[1:-1])
-    excess = (prediction == labels).double() - confidence
-    # |sum of a bin's excess| is the bin's size times |accuracy - confidence|.
-    per_bin = torch.zeros(bins, dtype=torch.float64).index_add_(0, bin_of, excess)
-    return 100 * per_bin.abs().sum().item() / len(labels)
 
 
 def top_k_error(logits: Tensor, labels: Tensor, k: int) -> float:

@@ -9,13 +9,9 @@ from ffdwv_fast.engine.log import log_may_be_full
 from ffdwv_fast.engine.metrics import MetricSums
 from ffdwv_fast.engine.trainer import EpochRecord
 
-SECONDS_BETWEEN_LINES = 30  # within an epoch, where there is no terminal
-
 
 class Progress:
-    """A bar with rate, losses, error and time left on a terminal, a line now and then elsewhere.
-
-    Every epoch ends with a line of its own.
+    """A line for each epoch; on a terminal also a bar with rate, losses, error and time left.
 
     Args:
         epochs: of the whole run.
@@ -41,11 +37,11 @@ class Progress:
         self._live = live
         self._with_kl = with_kl
         self._name = name and f"{name}: "
-        self._images_per_epoch = images_per_epoch
+        self._total = epochs * images_per_epoch
         self._images = self._done = done
-        self._start = self._last_line = time.perf_counter()
+        self._start = time.perf_counter()
         self._bar = tqdm(
-            total=epochs * images_per_epoch,
+            total=self._total,
             initial=done,
             unit=" images",
             unit_scale=True,
@@ -58,9 +54,6 @@ class Progress:
         """A batch has been trained on."""
         self._images += images
         if self._bar.disable:
-            within_epoch = self._images % self._images_per_epoch != 0
-            if within_epoch and time.perf_counter() - self._last_line > SECONDS_BETWEEN_LINES:
-                self._line_within_epoch()
             return
         if self._live:
             now = sums.read()
@@ -72,7 +65,6 @@ class Progress:
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch has ended."""
-        self._last_line = time.perf_counter()
         parts = _parts(record.train_ce, record.train_kl)
         evaluated = record.evaluated_error
         error = "" if evaluated is None else "{} error {:5.2f} %".format(*evaluated)
@@ -88,17 +80,8 @@ class Progress:
         """Leave the terminal as it was."""
         self._bar.close()
 
-    def _line_within_epoch(self) -> None:
-        self._last_line = time.perf_counter()
-        rate = (self._images - self._done) / (self._last_line - self._start)
-        epoch, seen = divmod(self._images, self._images_per_epoch)
-        self._write(
-            f"epoch {epoch + 1}/{self._epochs}  {100 * seen / self._images_per_epoch:.0f} % of it  "
-            f"{rate:,.0f} images/s since the start  ETA {self._eta()}"
-        )
-
     def _eta(self) -> str:
-        left = self._epochs * self._images_per_epoch - self._images
+        left = self._total - self._images
         per_image = (time.perf_counter() - self._start) / max(1, self._images - self._done)
         return tqdm.format_interval(left * per_image)
 

@@ -1,6 +1,7 @@
 """One run from its configuration to its folder."""
 
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -17,11 +18,14 @@ from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.costs import costs
 from ffdwv_fast.engine.environment import hardware, versions
 from ffdwv_fast.engine.final_metrics import final_metrics
+from ffdwv_fast.engine.log import tell
 from ffdwv_fast.engine.memory import fitting_memory
+from ffdwv_fast.engine.network import FEW_IMAGES, network_of, why_unfit
 from ffdwv_fast.engine.precision import Precision
+from ffdwv_fast.engine.pretrained import Pretrained, load_pretrained
 from ffdwv_fast.engine.progress import Progress
 from ffdwv_fast.engine.random_state import random_state, restore_random_state
-from ffdwv_fast.engine.run_folder import ReadOnlyRunFolder, RunFolder
+from ffdwv_fast.engine.run_folder import CHECKPOINT, ReadOnlyRunFolder, RunFolder
 from ffdwv_fast.engine.schedule import soft_weights
 from ffdwv_fast.engine.speedups import Speedups
 from ffdwv_fast.engine.step import EagerStep
@@ -29,10 +33,9 @@ from ffdwv_fast.engine.step_body import StepBody
 from ffdwv_fast.engine.step_graph import CudaGraphRecorder, GraphStep
 from ffdwv_fast.engine.stop import StopRequest
 from ffdwv_fast.engine.teacher import load_teacher, teacher_weights
-from ffdwv_fast.engine.trainer import EpochRecord, Trainer
+from ffdwv_fast.engine.trainer import EpochRecord, Trainer, batch_sizes
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.methods import METHODS, Method
-from ffdwv_fast.models import MODELS
 from ffdwv_fast.models.peers import Peers, members
 
 # Evaluation launches operator by operator: on a GPU, small batches would take longer than the
@@ -79,9 +82,17 @@ class Run:
         self._final_metrics: dict[str, float | None] = {}
         self._device = distributed.own_device(torch.device(config.device))
         self._stop = stop or StopRequest()
-        self.trainer = _trainer(config, dataset, similarity, self._device, self._stop)
+        model = _initial_model(config, dataset)
+        pretrained = None
+        if config.pretrained is not None and not (out / CHECKPOINT).exists():  # which goes first
+            pretrained = _pretrained(model, Path(config.pretrained))
+        self.trainer = _trainer(config, dataset, similarity, self._device, self._stop, model)
+        if not config.sync_batch_norm:
+            _refuse_unfit_batches(self.trainer, dataset)
         networks = members(self.trainer.model)
         self._folder = (RunFolder if distributed.is_first() else ReadOnlyRunFolder)(out, config)
+        if pretrained is not None:
+            self._folder.save_pretrained(pretrained)
         self._processes = distributed.world_size()
         self.parameters = sum(p.numel() for p in networks[0].parameters())
         self._records: list[EpochRecord] = []
@@ -278,17 +289,35 @@ def run(
     return one.finish()
 
 
+def _initial_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
+    """What is trained, on the CPU: a network, or several of different initial weights."""
+    torch.manual_seed(config.seed)
+    networks = [_network(config, dataset) for _ in range(METHODS[config.method].networks)]
+    return networks[0] if len(networks) == 1 else Peers(networks)
+
+
+def _network(config: TrainConfig, dataset: Dataset) -> nn.Module:
+    return network_of(config, dataset.num_classes, dataset.image_shape)
+
+
+def _pretrained(model: nn.Module, file: Path) -> Pretrained:
+    """Give each network what fits of a file, and say what that is."""
+    found = [load_pretrained(network, file) for network in members(model)]
+    tell(str(found[0]), sys.stdout)
+    return found[0]
+
+
 def _trainer(
     config: TrainConfig,
     dataset: Dataset,
     similarity: Tensor | None,
     device: torch.device,
     stop: StopRequest,
+    model: nn.Module,
 ) -> Trainer:
     speedups = Speedups.without(config.without)
     precision = Precision(config.amp, device)
-    torch.manual_seed(config.seed)
-    model = _model(config, dataset, METHODS[config.method].networks).to(device)
+    model = model.to(device)
     # After the model: so methods of the same seed begin with the same weights.
     method = _method(config, dataset, similarity, stop).to(device)
     weights = soft_weights(config.soft_weight, config.soft_weight_schedule, config.epochs)
@@ -319,18 +348,18 @@ def _trainer(
     )
 
 
-def _model(config: TrainConfig, dataset: Dataset, networks: int) -> nn.Module:
-    """The network of a configuration on the CPU, or several of different initial weights."""
-    if networks > 1:
-        return Peers([_model(config, dataset, 1) for _ in range(networks)])
-    speedups = Speedups.without(config.without)
-    return MODELS[config.model](
-        dataset.num_classes,
-        in_channels=dataset.image_shape[0],
-        shortcut=config.shortcut,
-        channels_last=speedups.channels_last,
-        skip_counters=speedups.skip_counters,
-    )
+def _refuse_unfit_batches(trainer: Trainer, dataset: Dataset) -> None:
+    """Refuse batches that are too small for the network to normalise."""
+    network = members(trainer.model)[0]
+    for size in batch_sizes(trainer.train_loader):
+        if size >= FEW_IMAGES:
+            continue
+        reason = why_unfit(network, dataset.num_classes, dataset.image_shape, size)
+        if reason is not None:
+            raise InputError(
+                f"--batch-size {trainer.train_loader.global_batch_size}: a batch of {size} images, "
+                f"which then comes, does not do for the network ({reason}); use another size"
+            )
 
 
 def _method(
@@ -345,7 +374,7 @@ def _method(
             return run(teacher, images, similarity, out, stop)
 
         weights = teacher_weights(config, dataset, train_teacher)
-        network = _model(replace(config, model=config.teacher["model"]), dataset, 1)
+        network = _network(replace(config, model=config.teacher["model"]), dataset)
         taught["teacher"] = load_teacher(network, weights)
         taught["temperature"] = config.teacher["temperature"]
     return method(

@@ -9,24 +9,31 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.curves import draw_curves
+from ffdwv_fast.engine.epoch_log import EpochLog, csv_table, json_lines
+from ffdwv_fast.engine.json_file import read_object, write_json
 from ffdwv_fast.engine.log import tell
+from ffdwv_fast.engine.pretrained import Pretrained
 from ffdwv_fast.engine.tensor_file import read_tensors, write_tensors
+from ffdwv_fast.engine.tensorboard_log import TensorBoardLog
 from ffdwv_fast.engine.trainer import EpochRecord
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.models.build import as_file_name
 from ffdwv_fast.models.peers import members
 
 CHECKPOINT = "checkpoint.safetensors"
 COMMAND = "command.json"  # the command's arguments, for --resume
 
 # What may differ between the parts of a run: it changes no bit of the result.
-MAY_CHANGE = ("data_dir", "teacher_dir", "workers", "checkpoint_minutes", "cuda_graph")
+MAY_CHANGE = (
+    *("data_dir", "teacher_dir", "workers", "checkpoint_minutes", "cuda_graph"),
+    "tensorboard",
+)
 
 
 class RunFolder:
-    """config.json, metrics.jsonl, summary.json, model.safetensors and curves.png of one run.
+    """What a run leaves: config.json, metrics, summary.json, model.safetensors and curves.png.
 
     The second of two networks is peer.safetensors. While the run goes on there is a checkpoint.
 
@@ -34,9 +41,6 @@ class RunFolder:
         path: where; made if it is not there. An unfinished run of the same configuration is gone on
             with.
         config: written at once.
-
-    Attributes:
-        epochs: how many epochs metrics.jsonl has; -1: it has to be written anew.
 
     Raises:
         InputError: the folder holds something else, or cannot be written.
@@ -46,7 +50,6 @@ class RunFolder:
         refuse_if_taken(path)
         self.path = path
         self.config = config
-        self.epochs = -1 if (path / "metrics.jsonl").exists() else 0
         refuse_another_run(path, config)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -57,6 +60,9 @@ class RunFolder:
             raise InputError(
                 f"--out {path}: cannot be written ({error.strerror}); name another folder"
             ) from error
+        self._logs: list[EpochLog] = [json_lines(path), csv_table(path)]
+        if config.tensorboard:
+            self._logs.append(TensorBoardLog(path / "tensorboard"))
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, object]] | None:
         """What `save_checkpoint` was given last; None where there is none.
@@ -86,21 +92,28 @@ class RunFolder:
         return True
 
     def save_epochs(self, records: Sequence[EpochRecord]) -> None:
-        """Bring metrics.jsonl to these epochs; where it cannot be written, the next call may."""
-        try:
-            self._write_epochs(records)
-        except OSError as error:
-            _warn(f"metrics.jsonl cannot be written ({error.strerror}); the run goes on")
+        """Bring the metrics to these epochs; where they cannot be written, the next call may."""
+        for log in self._logs:
+            self._save_or_warn(log, records)
 
-    def _write_epochs(self, records: Sequence[EpochRecord]) -> None:
-        known, self.epochs = self.epochs, -1  # where this fails, the file may end in half a line
-        if known >= 0 and known + 1 == len(records):
-            with (self.path / "metrics.jsonl").open("a") as file:
-                file.write(_line(records[-1]))
-        elif known != len(records):
-            with replaced_file(self.path / "metrics.jsonl") as file:
-                file.write("".join(map(_line, records)).encode())
-        self.epochs = len(records)
+    def _save_or_warn(self, log: EpochLog, records: Sequence[EpochRecord]) -> None:
+        try:
+            log.save(records)
+        except OSError as error:
+            _warn(f"{log.name} cannot be written ({error.strerror}); the run goes on")
+
+    def save_pretrained(self, pretrained: Pretrained) -> None:
+        """Write what the network has of a file to pretrained.json.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        try:
+            write_json(self.path / "pretrained.json", pretrained._asdict())
+        except OSError as error:
+            raise InputError(
+                f"--out {self.path}: cannot be written ({error.strerror}); name another folder"
+            ) from error
 
     def finish(
         self, records: Sequence[EpochRecord], model: nn.Module, summary: dict[str, object]
@@ -116,7 +129,9 @@ class RunFolder:
             for name, network in zip(("model", "peer"), members(model), strict=False):
                 write_tensors(self.path / f"{name}.safetensors", network.state_dict())
             draw_curves(records, title, self.path / "curves.png")
-            self._write_epochs(records)
+            for log in self._logs:
+                log.save(records)
+                log.finish(summary)
             write_json(self.path / "summary.json", summary)
             (self.path / CHECKPOINT).unlink(missing_ok=True)
         except OSError as error:
@@ -139,24 +154,17 @@ class ReadOnlyRunFolder(RunFolder):
     def save_epochs(self, records: Sequence[EpochRecord]) -> None:
         pass
 
+    def save_pretrained(self, pretrained: Pretrained) -> None:
+        pass
+
     def finish(
         self, records: Sequence[EpochRecord], model: nn.Module, summary: dict[str, object]
     ) -> None:
         pass
 
 
-def _line(record: EpochRecord) -> str:
-    return json.dumps(record._asdict()) + "\n"
-
-
 def _warn(text: str) -> None:
     tell(f"warning: {text}", sys.stderr)
-
-
-def write_json(path: Path, content: Mapping[str, object] | Sequence[str]) -> None:
-    """Write a file so that an interruption leaves all of it or nothing."""
-    with replaced_file(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def refuse_if_taken(path: Path) -> None:
@@ -180,7 +188,7 @@ def _is_begun(path: Path) -> bool:
 
 def summary_of_seeds(path: Path, seeds: Sequence[int]) -> dict[str, object] | None:
     """What a folder's summary says of just these seeds; None where there is none."""
-    found = _read_object(path / "summary.json") if (path / "summary.json").exists() else {}
+    found = _object(path / "summary.json") if (path / "summary.json").exists() else {}
     return found if found.get("seeds") == list(seeds) else None
 
 
@@ -193,7 +201,7 @@ def finished_summary(path: Path, config: TrainConfig) -> dict[str, object] | Non
     if not (path / "summary.json").exists():
         return None
     refuse_another_run(path, config)
-    return _read_object(path / "summary.json")
+    return _object(path / "summary.json")
 
 
 def differences(path: Path, config: TrainConfig) -> str:
@@ -202,23 +210,14 @@ def differences(path: Path, config: TrainConfig) -> str:
     Raises:
         InputError: its configuration cannot be read.
     """
-    theirs = _read_object(path / "config.json")
+    theirs = _object(path / "config.json")
     ours = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
     names = [name for name in ours if name not in MAY_CHANGE and theirs.get(name) != ours[name]]
     return ", ".join(f"{n} {theirs.get(n)} there, {ours[n]} here" for n in names)
 
 
-def _read_object(path: Path) -> dict[str, object]:
-    """A file that `write_json` has written; InputError if it cannot be read."""
-    try:
-        content = json.loads(path.read_text())
-        if not isinstance(content, dict):
-            raise ValueError("it holds no object")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"--out {path.parent}: its {path.name} cannot be read ({error}); name another folder"
-        ) from None
-    return content
+def _object(path: Path) -> dict[str, object]:
+    return read_object(path, "--out", "name another folder")
 
 
 def refuse_another_run(path: Path, config: TrainConfig) -> None:
@@ -236,7 +235,7 @@ def default_path(config: TrainConfig, seeds: Sequence[int]) -> Path:
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
     c = config
     which = "seed" + "-".join(map(str, seeds))
-    base = Path("runs") / f"{now}-{c.dataset}-{c.model}-{c.method}-{which}"
+    base = Path("runs") / f"{now}-{c.dataset}-{as_file_name(c.model)}-{c.method}-{which}"
     path, again = base, 1
     while path.exists():
         again += 1

@@ -1,6 +1,5 @@
 """The teacher of knowledge distillation: read from a file, or trained once and kept."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,8 @@ from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.run_folder import differences
 from ffdwv_fast.engine.tensor_file import read_tensors
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.folder_lock import locked
+from ffdwv_fast.models.build import as_file_name
 
 SEED = 0  # of every trained teacher: one serves the students of all seeds
 
@@ -52,7 +53,7 @@ def teacher_weights(config: TrainConfig, dataset: Dataset, train: Train) -> Path
         return Path(config.teacher["file"])
     teacher = _configuration(config)
     key = _key(teacher, dataset)
-    folder = Path(config.teacher_dir) / f"{teacher.dataset}-{teacher.model}-{key}"
+    folder = Path(config.teacher_dir) / f"{teacher.dataset}-{as_file_name(teacher.model)}-{key}"
     if not distributed.of_first((folder / "summary.json").exists()):
         print(f"teacher: {teacher.model} is trained now and kept in {folder}", flush=True)
         _train_into(folder, teacher, dataset, train)
@@ -92,6 +93,8 @@ def _configuration(config: TrainConfig) -> TrainConfig:
         loss_scale=1.0,
         similarity=None,
         teacher=None,
+        pretrained=None,
+        tensorboard=False,
     )
 
 
@@ -131,10 +134,9 @@ def _alone_on(folder: Path) -> Iterator[None]:
         yield
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("teacher: waiting for another process, which trains it", flush=True)
-            fcntl.flock(stream, fcntl.LOCK_EX)
+    with locked(folder.with_name(f".{folder.name}.lock"), _tell_of_waiting):
         yield
+
+
+def _tell_of_waiting() -> None:
+    print("teacher: waiting for another process, which trains it", flush=True)

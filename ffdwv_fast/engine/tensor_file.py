@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ffdwv_fast.atomic_file import replaced_file
-from ffdwv_fast.errors import InputError
+from ffdwv_fast.errors import InputError, first_line
 
 KEY = "ffdwv_fast"  # one entry of the metadata, as several would have no fixed order
 
@@ -62,7 +62,7 @@ def read_tensors(
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(f"{option} {path}: cannot be read ({reason}); {advice}") from None
     if KEY not in metadata:
         return tensors, {}

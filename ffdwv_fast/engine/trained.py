@@ -1,7 +1,6 @@
 """A finished run, opened again: its network, ready to predict, and what is known of it."""
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,14 @@ from torch import Tensor, nn
 
 from ffdwv_fast.data.traits import TRAITS, ImageTraits
 from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.engine.json_file import read_object
+from ffdwv_fast.engine.network import network_of
 from ffdwv_fast.engine.run_folder import COMMAND
-from ffdwv_fast.engine.speedups import Speedups
 from ffdwv_fast.engine.tensor_file import read_tensors
 from ffdwv_fast.errors import InputError
-from ffdwv_fast.models import MODELS
+from ffdwv_fast.models.build import refuse_unknown_model
+
+OTHER = "name another run"
 
 
 class FromPixels(nn.Module):
@@ -85,14 +87,7 @@ def load_trained(folder: Path, device: torch.device) -> Trained:
     _refuse_what_is_no_finished_run(folder)
     config = _config(folder)
     images = TRAITS[config.dataset]
-    speedups = Speedups.without(config.without)
-    network = MODELS[config.model](
-        len(images.class_names),
-        in_channels=images.shape[0],
-        shortcut=config.shortcut,
-        channels_last=speedups.channels_last,
-        skip_counters=speedups.skip_counters,
-    )
+    network = network_of(config, len(images.class_names), images.shape)
     file = folder / "model.safetensors"
     weights, _ = read_tensors(file, "RUN")
     try:
@@ -103,7 +98,7 @@ def load_trained(folder: Path, device: torch.device) -> Trained:
             f"{config.shortcut} for {config.dataset}, as config.json says; take the file that the "
             "run has left"
         ) from None
-    summary = _object(folder / "summary.json")
+    summary = read_object(folder / "summary.json", "RUN", OTHER)
     return Trained(folder, network.to(device).eval(), config, summary, images, device)
 
 
@@ -133,9 +128,8 @@ def _refuse_what_is_no_finished_run(folder: Path) -> None:
 
 def _config(folder: Path) -> TrainConfig:
     path = folder / "config.json"
-    content = _object(path)
-    _refuse_unknown(path, "model", content.get("model"), MODELS)
-    _refuse_unknown(path, "dataset", content.get("dataset"), TRAITS)
+    content = read_object(path, "RUN", OTHER)
+    _refuse_unknown_names(path, content)
     try:
         return TrainConfig(**{**content, "without": tuple(content["without"])})
     except (KeyError, TypeError) as error:
@@ -144,18 +138,13 @@ def _config(folder: Path) -> TrainConfig:
         ) from None
 
 
-def _refuse_unknown(path: Path, name: str, value: object, known: Collection[str]) -> None:
-    if not isinstance(value, str) or value not in known:
+def _refuse_unknown_names(path: Path, config: Mapping[str, object]) -> None:
+    dataset = config.get("dataset")
+    if not isinstance(dataset, str) or dataset not in TRAITS:
         raise InputError(
-            f"RUN {path}: its {name} is {value!r}; this version knows {', '.join(known)}"
+            f"RUN {path}: its dataset is {dataset!r}; this version knows {', '.join(TRAITS)}"
         )
-
-
-def _object(path: Path) -> dict[str, object]:
     try:
-        content = json.loads(path.read_text())
-        if not isinstance(content, dict):
-            raise ValueError("it holds no object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"RUN {path} cannot be read ({error}); name another run") from None
-    return content
+        refuse_unknown_model(str(config.get("model")))
+    except InputError as error:
+        raise InputError(f"RUN {path}: its model {error}") from None

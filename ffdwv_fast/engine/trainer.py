@@ -132,7 +132,7 @@ class Trainer:
         """Make the step ready for every size of batch; `train` may be called without."""
         self.model.train()
         with self.stopwatch.on("preparation"):
-            for size in _batch_sizes(self.train_loader):
+            for size in batch_sizes(self.train_loader):
                 self.step.prepare(self.train_loader.blank_batch(size))
 
     def try_step(self, images: int) -> None:
@@ -265,7 +265,7 @@ class Trainer:
             yield None
 
 
-def _batch_sizes(loader: Loader) -> list[int]:
+def batch_sizes(loader: Loader) -> list[int]:
     """The sizes of an epoch's batches, each once, the largest first; of this process's part.
 
     All processes have the same number of them, as they take these steps together.

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-# What autocast runs in low precision, and so would cast the parameters of.
+# What autocast runs in low precision, and so would cast the parameters of. Just these: layers that
+# are derived from them may do more with their weights, in float32.
 _CAST_BY_AUTOCAST = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
@@ -28,7 +29,7 @@ class WeightCopies:
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):
-        layers = [m for m in model.modules() if isinstance(m, _CAST_BY_AUTOCAST)]
+        layers = [m for m in model.modules() if type(m) in _CAST_BY_AUTOCAST]
         self._weights = list({p: None for m in layers for p in m.parameters(recurse=False)})
         self.copies = [nn.Parameter(p.detach().to(dtype)) for p in self._weights]
         own = dict(zip(self._weights, self.copies, strict=True))
@@ -37,14 +38,18 @@ class WeightCopies:
 
     def gradients_to_weights(self) -> None:
         """After the backward pass: give the network's weights the gradients of the copies."""
-        torch._foreach_copy_(self._gradients, [c.grad for c in self.copies])
-        for weight, gradient in zip(self._weights, self._gradients, strict=True):
+        rows = zip(self._weights, self._gradients, self.copies, strict=True)
+        reached = [(w, g, c.grad) for w, g, c in rows if c.grad is not None]
+        if reached:
+            torch._foreach_copy_([g for _, g, _ in reached], [c for _, _, c in reached])
+        for weight, gradient, _ in reached:
             weight.grad = gradient
 
     @torch.no_grad()
     def weights_to_copies(self) -> None:
         """After the update: write the network's weights to the copies."""
-        torch._foreach_copy_(self.copies, self._weights)
+        if self.copies:
+            torch._foreach_copy_(self.copies, self._weights)
 
 
 def twin_of(model: nn.Module, own: Mapping[Tensor, Tensor] | None = None) -> nn.Module:

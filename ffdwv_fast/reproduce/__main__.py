@@ -18,11 +18,12 @@ import torch
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.command import ArgumentParser, positive_float, positive_int, run_command
 from ffdwv_fast.errors import InputError
-from ffdwv_fast.models import MODELS
+from ffdwv_fast.folder_lock import locked_folder
+from ffdwv_fast.models.build import as_file_name, refuse_unknown_model
 from ffdwv_fast.reproduce.page import Section, as_page
 from ffdwv_fast.reproduce.pictures import draw_learning_curves, draw_similarity
 from ffdwv_fast.reproduce.plans import PLANS, ROLES, Arm, Plan, arms, options, order, unregistered
-from ffdwv_fast.reproduce.runner import Job, Workshop, available_cores, locked
+from ffdwv_fast.reproduce.runner import Job, Workshop, available_cores
 from ffdwv_fast.reproduce.store import FinishedRun, finished_runs, run_key
 from ffdwv_fast.reproduce.tables import as_csv, as_json, markdown, records, row
 from ffdwv_fast.reproduce.words import readings, settings
@@ -152,7 +153,7 @@ class Reproduction:
                 found[-1] = found[-1]._replace(seeds=(*found[-1].seeds, seed))
                 continue
             # Of the first seed's key, so that another configuration has another folder.
-            name = "-".join([*arm.label.split(), self.keys[arm, 0][:8]])
+            name = "-".join([*as_file_name(arm.label).split(), self.keys[arm, 0][:8]])
             found.append(Job(arm, (seed,), self.options[arm], name))
         return found
 
@@ -185,7 +186,8 @@ def main(argv: list[str] | None = None) -> None:
                 f"{job.arm.label}, seeds {','.join(map(str, job.seeds))}: {' '.join(job.options)}"
             )
         return
-    with locked(args.output):
+    advice = "wait for it, or name another folder and merge the two later with --results"
+    with locked_folder(args.output, "--output", advice):
         workshop = _work(wanted)
         _report(wanted)
     for job in workshop.left:
@@ -195,13 +197,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _check(args: Namespace, extra: Sequence[str]) -> None:
-    for option, names, known in (
-        ("--datasets", args.datasets, ROLES),
-        ("--models", args.models, MODELS),
-    ):
-        for name in names:
-            if name not in known:
-                raise InputError(f"{option} {name}: expected names of {', '.join(known)}")
+    for name in args.datasets:
+        if name not in ROLES:
+            raise InputError(f"--datasets {name}: expected names of {', '.join(ROLES)}")
+    try:
+        for name in args.models:
+            refuse_unknown_model(name)
+    except InputError as error:
+        raise InputError(f"--models {error}") from None
     own = {"--seed", "--seeds", "--out", "--method", "--dataset", "--model", "--validation"}
     for option in extra:
         if option.partition("=")[0] in own:

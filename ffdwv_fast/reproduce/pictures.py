@@ -6,6 +6,7 @@ from statistics import fmean
 
 from ffdwv_fast import similarity
 from ffdwv_fast.atomic_file import replaced_file
+from ffdwv_fast.models.build import as_file_name
 from ffdwv_fast.reproduce.plans import Arm
 from ffdwv_fast.reproduce.store import FinishedRun
 
@@ -31,7 +32,7 @@ def draw_learning_curves(results: Curves, folder: Path, name: str) -> list[Path]
             groups.setdefault((arm.dataset, arm.model), []).append(arm)
     files = []
     for (dataset, model), arms in groups.items():
-        path = folder / f"{name}-{dataset}-{model}.png"
+        path = folder / f"{name}-{dataset}-{as_file_name(model)}.png"
         _draw(f"{dataset}, {model}", arms, results, path)
         files.append(path)
     return files

@@ -1,18 +1,15 @@
 """Makes the runs that are missing, by the training command in processes of its own."""
 
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ffdwv_fast.errors import InputError
 from ffdwv_fast.reproduce.plans import Arm
 
 POLL_SECONDS = 0.2
@@ -72,8 +69,8 @@ class Workshop:
         waiting, total = list(queue), len(queue)
         try:
             while waiting or self._active:
-                while waiting and len(self._active) < self._jobs:
-                    job, rest = self._affordable(self._still_missing(waiting.pop(0)))
+                while (place := self._startable(waiting)) is not None:
+                    job, rest = self._affordable(self._still_missing(waiting.pop(place)))
                     if job is not None and job.seeds:
                         self._start(job, total - len(waiting), total)
                     if rest is not None:
@@ -85,6 +82,13 @@ class Workshop:
             for process in self._active:
                 process.kill()
                 process.wait()
+
+    def _startable(self, waiting: Sequence[Job]) -> int | None:
+        """The place of the first job that may begin: a folder has one process at a time."""
+        if len(self._active) >= self._jobs:
+            return None
+        busy = {job.name for job, _ in self._active.values()}
+        return next((i for i, job in enumerate(waiting) if job.name not in busy), None)
 
     def _still_missing(self, job: Job) -> Job:
         return job._replace(seeds=tuple(s for s in job.seeds if not self._done(job.arm, s)))
@@ -128,29 +132,6 @@ class Workshop:
                 how = f"FAILED with status {process.returncode}, its log says why"
                 self.failed.append(job)
             print(f"  {job.arm.label}, seeds {','.join(map(str, job.seeds))}: {how}", flush=True)
-
-
-@contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Keep a folder to this process; the lock goes with the process, however that ends.
-
-    Raises:
-        InputError: another process has it, or the folder cannot be made.
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        stream = (output / ".lock").open("a")
-    except OSError as error:
-        raise InputError(f"--output {output}: {error.strerror}; name another folder") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"--output {output}: another process works there; wait for it, or name another "
-                "folder and merge the two later with --results"
-            ) from None
-        yield
 
 
 def available_cores() -> int:

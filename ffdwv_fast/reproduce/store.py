@@ -14,7 +14,7 @@ from ffdwv_fast.methods import METHODS
 # How a run is computed, not what: each has its test that it changes nothing, or rounding alone.
 HOW = (
     *("data_dir", "teacher_dir", "device", "loader", "workers", "compile", "cuda_graph"),
-    *("without", "evaluate_every", "checkpoint_minutes"),
+    *("without", "evaluate_every", "checkpoint_minutes", "tensorboard"),
 )
 
 
@@ -45,6 +45,8 @@ def run_key(config: TrainConfig) -> str:
     identity = {name: value for name, value in asdict(config).items() if name not in HOW}
     if not METHODS[config.method].uses_soft_weight:
         del identity["soft_weight"], identity["soft_weight_schedule"]
+    if config.pretrained is None:  # so that runs keep the key they had before there was this option
+        del identity["pretrained"]
     if config.similarity is not None:
         identity["similarity"] = {
             name: _portable(name, value) for name, value in config.similarity.items()

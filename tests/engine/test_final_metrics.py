@@ -7,10 +7,10 @@ from scipy.stats import spearmanr
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
+from ffdwv_fast.engine.calibration import expected_calibration_error
 from ffdwv_fast.engine.final_metrics import (
     confusion_matrix,
     errors_in_superclass,
-    expected_calibration_error,
     final_metrics,
     off_diagonal_rank_correlation,
     top_k_error,

@@ -112,7 +112,8 @@ def test_run_folder_holds_what_was_given(tmp_path):
     assert all(torch.equal(weights[name], t) for name, t in model.state_dict().items())
     assert (folder.path / "curves.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert {path.name for path in folder.path.iterdir()} == {
-        *("config.json", "metrics.jsonl", "summary.json", "model.safetensors", "curves.png")
+        *("config.json", "metrics.jsonl", "metrics.csv", "summary.json"),
+        *("model.safetensors", "curves.png"),
     }
 
 

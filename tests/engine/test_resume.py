@@ -361,7 +361,7 @@ def test_a_damaged_json_file_of_a_finished_seed_is_named(name, content, tmp_path
     run_seeds(BASE, (3,), small_dataset(), make_similarity(), tmp_path)
     (tmp_path / "summary.json").unlink()
     (tmp_path / "seed3" / name).write_bytes(content)
-    with pytest.raises(InputError, match=rf"^seed 3: .*its {name} cannot be read"):
+    with pytest.raises(InputError, match=rf"^seed 3: .*{name} cannot be read"):
         run_seeds(BASE, (3,), small_dataset(), make_similarity(), tmp_path)
 
 

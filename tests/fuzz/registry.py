@@ -19,6 +19,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "class-vector-cache": vector_cache.entry,
     "tensors": tensors.tensor_file,
     "teacher": tensors.teacher,
+    "pretrained": tensors.pretrained,
 }
 
 # With faults on purpose, for the test that they are found.

@@ -1,11 +1,13 @@
 """Weights and checkpoints."""
 
+import io
 import json
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from ffdwv_fast.engine.pretrained import load_pretrained
 from ffdwv_fast.engine.teacher import load_teacher
 from ffdwv_fast.engine.tensor_file import read_tensors, write_tensors
 from tests.fuzz.target import Target, expect
@@ -45,6 +47,26 @@ def teacher(folder: Path) -> Target:
             expect(all(torch.equal(weights[name], TENSORS[name]) for name in TENSORS), f"{weights}")
 
     return Target(_seeds(file), check)
+
+
+def pretrained(folder: Path) -> Target:
+    """Weights of anybody's: a network that is finite as it was, or refused."""
+    file = folder / "weights"
+
+    def check(data: bytes) -> None:
+        file.write_bytes(data)
+        network = nn.Linear(3, 2)
+        found = load_pretrained(network, file)
+        expect(set(found.taken) | set(found.initial) == TENSORS.keys(), f"{found}")
+        expect(all(bool(p.isfinite().all()) for p in network.parameters()), f"{found}")
+        expect(str(found).replace("\n", "").isprintable(), f"{found!r}")
+
+    saved = []
+    for zipped in (True, False):
+        stream = io.BytesIO()
+        torch.save(TENSORS, stream, _use_new_zipfile_serialization=zipped)
+        saved.append(stream.getvalue())
+    return Target([*_seeds(file), *saved], check)
 
 
 def _seeds(file: Path) -> list[bytes]:

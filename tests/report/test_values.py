@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from sklearn.metrics import confusion_matrix
 
 from ffdwv_fast.data.registry import load_dataset
+from ffdwv_fast.engine.calibration import reliability
 from ffdwv_fast.models import MODELS
-from ffdwv_fast.report.calibration import reliability
 from ffdwv_fast.report.page import NOTHING
 from tests.report.html import Page
 
@@ -111,7 +111,7 @@ def test_gallery_shows_the_images_pixels(page):
 def test_reliability_bins_against_numpy(outputs):
     labels, (p, _) = outputs
     confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
-    bins = reliability(torch.from_numpy(p), torch.from_numpy(labels))
+    bins = reliability(torch.from_numpy(p).log(), torch.from_numpy(labels))
     assert sum(b.images for b in bins) == len(labels)
     for number, b in enumerate(bins):
         inside = (confidence > number / 15) & (confidence <= (number + 1) / 15)

@@ -93,8 +93,8 @@ def test_of_several_seeds_one_must_be_named(run, tmp_path):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"model": "vgg16"}, "its model is 'vgg16'; this version knows resnet8, "),
-        ({"model": ["resnet8"]}, "its model is ['resnet8']; this version knows"),
+        ({"model": "vgg16"}, "its model 'vgg16' is unknown; use resnet8, "),
+        ({"model": ["resnet8"]}, "its model \"['resnet8']\" is unknown; use resnet8, "),
         ({"dataset": "imagenet"}, "its dataset is 'imagenet'; this version knows digits"),
         ({"warp": 9}, "is of another version of this package"),
         ({"without": ["wings"]}, "--without wings"),

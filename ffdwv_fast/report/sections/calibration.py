@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from ffdwv_fast.engine.final_metrics import ECE_BINS, expected_calibration_error
-from ffdwv_fast.report.calibration import Bin, reliability
+from ffdwv_fast.engine.calibration import ECE_BINS, Bin, expected_calibration_error, reliability
 from ffdwv_fast.report.runs import Group
 from ffdwv_fast.report.section import Report, Section
 from ffdwv_fast.reproduce.statistics import Sample, sample
@@ -18,9 +17,9 @@ def _content(report: Report) -> Mapping[str, object] | None:
 
 
 def _diagram(report: Report, group: Group) -> Mapping[str, object]:
-    probabilities = torch.cat([p.probabilities for _, p in group.predicted])
+    logits = torch.cat([p.logits for _, p in group.predicted])
     labels = torch.cat([p.labels for _, p in group.predicted])
-    bins = reliability(probabilities, labels)
+    bins = reliability(logits, labels)
     error = sample([expected_calibration_error(p.logits, p.labels) for _, p in group.predicted])
     return {
         "group": group,

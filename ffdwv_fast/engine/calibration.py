@@ -1,11 +1,11 @@
-"""Confidence against accuracy, bin by bin: the reliability diagram's numbers."""
+"""Confidence against accuracy, bin by bin: Guo et al. 2017 (https://arxiv.org/abs/1706.04599)."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ffdwv_fast.engine.final_metrics import ECE_BINS
+ECE_BINS = 15
 
 
 class Bin(NamedTuple):
@@ -26,15 +26,15 @@ class Bin(NamedTuple):
     accuracy: float | None
 
 
-def reliability(probabilities: Tensor, labels: Tensor, bins: int = ECE_BINS) -> list[Bin]:
-    """Bins of equal width, as the expected calibration error has them (Guo et al. 2017).
+def reliability(logits: Tensor, labels: Tensor, bins: int = ECE_BINS) -> list[Bin]:
+    """The reliability diagram's numbers, in bins of equal width, ((b - 1) / B, b / B].
 
     Args:
-        probabilities: [N, C] float64, rows sum to 1.
+        logits: [N, C] float64.
         labels: [N] int64.
-        bins: how many.
+        bins: B.
     """
-    confidence, predicted = probabilities.max(dim=1)
+    confidence, predicted = torch.softmax(logits, dim=1).max(dim=1)
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     bin_of = torch.bucketize(confidence, edges[1:-1])
     right = (predicted == labels).double()
@@ -45,3 +45,19 @@ def reliability(probabilities: Tensor, labels: Tensor, bins: int = ECE_BINS) -> 
         means = [values[inside].mean().item() if count else None for values in (confidence, right)]
         found.append(Bin(low, high, count, *means))
     return found
+
+
+def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = ECE_BINS) -> float:
+    """Mean over the images of |accuracy - confidence| of their bin, in percent: equations 2 to 4.
+
+    Args:
+        logits: [N, C] float64.
+        labels: [N] int64.
+        bins: as `reliability` has them.
+    """
+    gaps = [
+        one.images * abs(one.accuracy - one.confidence)
+        for one in reliability(logits, labels, bins)
+        if one.images
+    ]
+    return 100 * sum(gaps) / len(labels)
