@@ -41,6 +41,8 @@ class TrainConfig:
             one.
         sync_batch_norm: whether batch normalisation sees the whole batch of several processes, not
             each its part.
+        images: of a data set that is not the same everywhere: class names, shape, mean, std and
+            what tells it from another one (see engine/run_images.py); None for the others.
     """
 
     method: str
@@ -71,3 +73,4 @@ class TrainConfig:
     evaluate_every: int = 1
     checkpoint_minutes: float = 10.0
     sync_batch_norm: bool = False
+    images: dict[str, object] | None = None

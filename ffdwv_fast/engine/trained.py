@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ffdwv_fast.data.traits import TRAITS, ImageTraits
+from ffdwv_fast.data.registry import DATASETS
+from ffdwv_fast.data.traits import ImageTraits
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.run_folder import COMMAND
+from ffdwv_fast.engine.run_images import traits_of
 from ffdwv_fast.engine.speedups import Speedups
 from ffdwv_fast.engine.tensor_file import read_tensors
 from ffdwv_fast.errors import InputError
@@ -84,7 +86,7 @@ def load_trained(folder: Path, device: torch.device) -> Trained:
     """
     _refuse_what_is_no_finished_run(folder)
     config = _config(folder)
-    images = TRAITS[config.dataset]
+    images = traits_of(config)
     speedups = Speedups.without(config.without)
     network = MODELS[config.model](
         len(images.class_names),
@@ -135,7 +137,7 @@ def _config(folder: Path) -> TrainConfig:
     path = folder / "config.json"
     content = _object(path)
     _refuse_unknown(path, "model", content.get("model"), MODELS)
-    _refuse_unknown(path, "dataset", content.get("dataset"), TRAITS)
+    _refuse_unknown(path, "dataset", content.get("dataset"), DATASETS)
     try:
         return TrainConfig(**{**content, "without": tuple(content["without"])})
     except (KeyError, TypeError) as error:
