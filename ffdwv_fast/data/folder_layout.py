@@ -168,8 +168,8 @@ def _labels(folder: Path, classes: Mapping[str, Path]) -> dict[str, int]:
         )
     if len(classes) < 2:
         raise InputError(
-            f"--data-dir: {folder} has {len(classes)} class folders ({', '.join(classes)}), and "
-            f"training needs two or more; {LAYOUT}"
+            f"--data-dir: {folder} has one class folder, {next(iter(classes))}, and training needs "
+            f"two or more; {LAYOUT}"
         )
     return {name: label for label, name in enumerate(classes)}
 

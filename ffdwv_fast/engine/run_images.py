@@ -102,14 +102,16 @@ def _refuse_unfit(traits: ImageTraits, config: TrainConfig, name: str, data_dir:
         what, their, channels = f"--data-dir {data_dir}", class_names_of(name, data_dir), CHANNELS
     own = traits.class_names
     use = f"use one with the classes and images of the run's {config.dataset}"
+    differ = _differences(own, their)
     if len(own) != len(their):
         raise InputError(
-            f"{what} has {len(their)} classes, the run's network {len(own)}"
-            f"{_differences(own, their)}; {use}"
+            f"{what} has {len(their)} classes, the run's network {len(own)}{differ}; {use}"
         )
     for i, (ours, theirs) in enumerate(zip(own, their, strict=True)):
         if ours != theirs:
-            raise InputError(f"{what}: its class {i} is {theirs!r}, the run's {ours!r}; {use}")
+            raise InputError(
+                f"{what}: its class {i} is {theirs!r}, the run's {ours!r}{differ}; {use}"
+            )
     if channels != traits.shape[0]:
         raise InputError(
             f"{what}: its images have {channels} channels, the run's {traits.shape[0]}; {use}"
