@@ -20,6 +20,7 @@ from ffdwv_fast import (
 from ffdwv_fast.data.cifar import load_cifar
 from ffdwv_fast.data.folder_layout import read_layout
 from ffdwv_fast.data.image_file import read_image
+from ffdwv_fast.data.reading import Reading
 from ffdwv_fast.data.registry import load_dataset
 from ffdwv_fast.data.traits import ImageTraits
 from ffdwv_fast.engine.trained import load_trained
@@ -267,26 +268,22 @@ def test_a_configuration_that_does_not_describe_its_images_is_refused(
 
 
 def test_images_of_cifar_as_files_are_those_of_its_arrays(cifar_dir, tmp_path, capsys):
-    """Twelve hundred PNG files of the size asked for: nothing may change on the way."""
+    """PNG files of the size asked for: nothing may change on the way."""
     whole = load_cifar("cifar10", cifar_dir)
     names = ("cat", "dog", "frog", "ship", "truck")
-    chosen = {}
-    for part, data, count in (("train", whole.train, 200), ("val", whole.test, 40)):
-        for label, name in enumerate(names):
+    arrays = {}
+    for part, data, count in (("train", whole.train, 100), ("val", whole.test, 20)):
+        for name in names:
             images = data.images[data.labels == whole.class_names.index(name)][:count]
-            chosen[part, label] = images
+            arrays.setdefault(part, []).append(images)
             (tmp_path / part / name).mkdir(parents=True)
             for number, image in enumerate(images):
                 Image.fromarray(image).save(tmp_path / part / name / f"{number:03}.png")
-    options = ("--image-size", "32", "--epochs", "3", "--model", "resnet8", "--device", "cpu")
+    dataset = load_dataset("folder", tmp_path, Reading(image_size=32))
+    np.testing.assert_array_equal(dataset.train.images, np.concatenate(arrays["train"]))
+    np.testing.assert_array_equal(dataset.test.images, np.concatenate(arrays["val"]))
     out = tmp_path / "run"
+    options = ("--image-size", "32", "--epochs", "1", "--model", "resnet8", "--device", "cpu")
     train.main(["--dataset", "folder", "--data-dir", str(tmp_path), *options, "--out", str(out)])
-    dataset = load_dataset("folder", tmp_path)
-    record = content(out, "config")["images"]
-    pixels = np.concatenate([chosen["train", label] for label in range(5)]).reshape(-1, 3) / 255
-    assert record["mean"] == pytest.approx(pixels.mean(0), abs=5.1e-6)
-    assert record["std"] == pytest.approx(pixels.std(0), abs=5.1e-6)
-    assert dataset.class_names == names
-    assert content(out, "summary")["test_error"] < 75  # chance: 80
-    evaluate.main([str(out), "--dataset", "folder", "--device", "cpu"])
-    assert f"{content(out, 'summary')['test_error']:.2f} %" in capsys.readouterr().out
+    evaluate.main([str(out), "--device", "cpu"])
+    assert f" {content(out, 'summary')['test_error']:.2f} %" in capsys.readouterr().out

@@ -61,7 +61,7 @@ def image_or_reason(
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     except Exception as error:  # a decoder may raise anything on a damaged file
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        return f"image {path}: cannot be read ({' '.join(str(reason).split())})"
+        return f"image {_shown(path)}: cannot be read ({' '.join(str(reason).split())})"
     return np.asarray(image).reshape(height, width, channels)
 
 
@@ -71,6 +71,11 @@ def quiet_pillow() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         yield
+
+
+def _shown(path: Path) -> str:
+    """As one line that does nothing to a terminal."""
+    return str(path) if str(path).isprintable() else repr(str(path))
 
 
 def _refuse_what_is_no_file(path: Path) -> None:

@@ -159,6 +159,16 @@ class TestDali:
             assert difference.max() <= 8
             assert difference.mean() < 0.3
 
+    def test_at_the_edge_an_eighth_of_the_weight_is_elsewhere(self, tmp_path):
+        pixels = np.full((320, 320), 255, dtype=np.uint8)
+        pixels[[0, -1]] = pixels[:, [0, -1]] = 0
+        Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=100)
+        (image,) = decode_images([tmp_path / "a.jpg"], SIDE, "dali", progress=False).images
+        difference = abs(image.astype(int) - read_image(tmp_path / "a.jpg", (3, SIDE, SIDE)))
+        assert difference[INSIDE].max() <= 1
+        assert 20 < difference[0, 1:-1].max() <= 256 // 8
+        assert difference[0, 0].max() <= 256 // 4
+
     def test_the_order_is_kept_whoever_decodes(self, tmp_path, by_dali):
         for number in range(100):
             image = Image.new("RGB", (9, 9), (2 * number, 255 - 2 * number, 128))
