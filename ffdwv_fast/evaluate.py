@@ -13,7 +13,6 @@ if __name__ == "__main__":  # what is imported next needs them
 import json
 import sys
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,13 +24,13 @@ from ffdwv_fast.data.dali_loader import dali_available
 from ffdwv_fast.data.dataset import Dataset, ImageSet
 from ffdwv_fast.data.image_op import why_not_on
 from ffdwv_fast.data.loader import LOADERS, make_loader
-from ffdwv_fast.data.registry import DATASETS, load_dataset
-from ffdwv_fast.data.traits import TRAITS
+from ffdwv_fast.data.registry import DATASETS
 from ffdwv_fast.devices import resolve_device
 from ffdwv_fast.engine.evaluate import predictions
 from ffdwv_fast.engine.final_metrics import final_metrics, top_k_error
 from ffdwv_fast.engine.precision import Precision
 from ffdwv_fast.engine.run import GPU_EVALUATION_BATCH
+from ffdwv_fast.engine.run_images import images_for
 from ffdwv_fast.engine.trained import Trained, load_trained
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.semantics.arguments import similarity_from_arguments
@@ -70,7 +69,8 @@ def parser() -> ArgumentParser:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where data sets are, or are downloaded to (default: the run's)",
+        help="where data sets are, or are downloaded to; of --dataset folder the folder of images "
+        "(default: the run's)",
     )
     data.add_argument(
         "--split",
@@ -128,8 +128,8 @@ def evaluate(trained: Trained, args: Namespace) -> dict[str, object]:
     config = trained.config
     name = args.dataset or config.dataset
     split = args.split or ("test" if config.validation is None else "validation")
-    refuse_unfit(trained, name)  # before anything is downloaded
-    dataset = load_dataset(name, args.data_dir or config.data_dir)
+    data_dir = args.data_dir or Path(config.data_dir)
+    dataset = images_for(config, name, data_dir, trained.device, test_only=split == "test")
     images = _images(trained, dataset, split)
     amp = config.amp if torch.device(config.device).type == trained.device.type else "off"
     loader = args.loader or _usable_loader(config.loader, trained.device)
@@ -148,25 +148,6 @@ def evaluate(trained: Trained, args: Namespace) -> dict[str, object]:
         **metrics._asdict(),
         "similarity": s,
     }
-
-
-def refuse_unfit(trained: Trained, name: str) -> None:
-    """Raise InputError unless a data set has the classes and the kind of images of a network."""
-    ours, theirs = trained.images, TRAITS[name]
-    use = f"use one with the classes and images of {trained.config.dataset}"
-    count, other = len(ours.class_names), len(theirs.class_names)
-    if count != other:
-        raise InputError(f"--dataset {name} has {other} classes, the run's network {count}; {use}")
-    for i, (own, their) in enumerate(zip(ours.class_names, theirs.class_names, strict=True)):
-        if own != their:
-            raise InputError(
-                f"--dataset {name}: its class {i} is {their!r}, the run's {own!r}; {use}"
-            )
-    if theirs.shape[0] != ours.shape[0]:
-        raise InputError(
-            f"--dataset {name}: its images have {theirs.shape[0]} channels, the run's "
-            f"{ours.shape[0]}; {use}"
-        )
 
 
 def _images(trained: Trained, dataset: Dataset, split: str) -> ImageSet:
@@ -201,7 +182,7 @@ def _logits(
     batches = make_loader(
         loader,
         images,
-        replace(dataset, mean=trained.images.mean, std=trained.images.std),
+        dataset,
         batch_size=batch_size,
         device=trained.device,
         seed=trained.config.seed,
@@ -236,6 +217,7 @@ def _similarity(
             word_vectors=made_of["source"],
             allow_pickle=allow_pickle,
             alias=made_of["aliases"],
+            alias_file=None,
             metric=made_of["metric"],
             temperature=repr(made_of["temperature"]),
         )

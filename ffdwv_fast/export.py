@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.command import ArgumentParser, positive_int, run_command
-from ffdwv_fast.data.registry import load_dataset
 from ffdwv_fast.engine.environment import versions
 from ffdwv_fast.engine.export import (
     FORMATS,
@@ -33,6 +32,7 @@ from ffdwv_fast.engine.export import (
     largest_difference,
     refuse_missing_packages,
 )
+from ffdwv_fast.engine.run_images import images_for
 from ffdwv_fast.engine.trained import Trained, load_trained
 from ffdwv_fast.errors import InputError
 
@@ -150,7 +150,9 @@ def _refuse_bad_output(out: Path, format_name: str) -> None:
 
 def _check_images(trained: Trained, data_dir: Path | None) -> Tensor:
     """uint8 [N, H, W, channels] of the run's test set, over all of it."""
-    test = load_dataset(trained.config.dataset, data_dir or trained.config.data_dir).test
+    config = trained.config
+    folder = data_dir or Path(config.data_dir)
+    test = images_for(config, config.dataset, folder, trained.device, test_only=True).test
     chosen = np.linspace(0, len(test) - 1, min(CHECKED_IMAGES, len(test))).astype(int)
     return torch.from_numpy(np.ascontiguousarray(test.images[chosen]))
 

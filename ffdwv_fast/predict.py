@@ -21,10 +21,9 @@ import numpy as np
 import torch
 
 from ffdwv_fast.command import ArgumentParser, positive_int, run_command
-from ffdwv_fast.data.image_file import read_image
+from ffdwv_fast.data.image_file import ADVICE, image_or_reason, quiet_pillow
 from ffdwv_fast.devices import resolve_device
 from ffdwv_fast.engine.trained import Trained, load_trained
-from ffdwv_fast.errors import InputError
 
 IMAGES_AT_ONCE = 64
 
@@ -81,20 +80,14 @@ def predict(trained: Trained, paths: Sequence[Path], top: int) -> Iterator[dict[
     network = trained.from_pixels()
     remaining = iter(paths)
     while piece := list(islice(remaining, IMAGES_AT_ONCE)):
-        read = [_read(path, trained.images.shape) for path in piece]
+        with quiet_pillow():
+            read = [image_or_reason(path, trained.images.shape) for path in piece]
         images = [image for image in read if not isinstance(image, str)]
         likeliest = iter(_likeliest(trained, network, images, top) if images else [])
         for path, image in zip(piece, read, strict=True):
-            outcome = {"error": image} if isinstance(image, str) else next(likeliest)
+            failed = isinstance(image, str)
+            outcome = {"error": f"{image}; {ADVICE}"} if failed else next(likeliest)
             yield {"image": str(path), **outcome}
-
-
-def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray | str:
-    """The image, or why there is none."""
-    try:
-        return read_image(path, shape)
-    except InputError as error:
-        return str(error)
 
 
 @torch.inference_mode()

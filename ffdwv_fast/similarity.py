@@ -17,7 +17,7 @@ import torch
 
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.command import ArgumentParser, run_command
-from ffdwv_fast.data.class_names import CLASS_NAMES
+from ffdwv_fast.data.registry import DATASETS, class_names_of
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.semantics.arguments import (
     SimilarityResult,
@@ -52,8 +52,16 @@ def _parser() -> ArgumentParser:
     classes = parser.add_argument_group("classes")
     classes.add_argument(
         "--dataset",
-        choices=CLASS_NAMES,
-        help="whose class names (default: cifar10, or none with --classes)",
+        choices=DATASETS,
+        help="whose class names; cifar10 where neither this nor --classes is given; folder: those "
+        "of the class folders in --data-dir",
+    )
+    classes.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="the folder of images of --dataset folder",
     )
     classes.add_argument(
         "--classes",
@@ -70,15 +78,15 @@ def _parser() -> ArgumentParser:
 
 def _class_names(args: Namespace) -> tuple[str, ...]:
     if args.classes is None:
-        return CLASS_NAMES[args.dataset or "cifar10"]
+        return class_names_of(args.dataset or "cifar10", args.data_dir)
     names = tuple(name.strip() for name in args.classes.split(","))
     if args.dataset is not None:
-        unknown = [name for name in names if name not in CLASS_NAMES[args.dataset]]
+        known = class_names_of(args.dataset, args.data_dir)
+        unknown = [name for name in names if name not in known]
         if unknown:
             raise InputError(
                 f"--classes: {', '.join(map(repr, unknown))} not among the classes of "
-                f"{args.dataset}: {', '.join(CLASS_NAMES[args.dataset])}; leave --dataset out for "
-                f"any names"
+                f"{args.dataset}: {', '.join(known)}; leave --dataset out for any names"
             )
     return names
 

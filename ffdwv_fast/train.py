@@ -24,11 +24,17 @@ from ffdwv_fast.command import (
     positive_int,
     run_command,
 )
-from ffdwv_fast.data.class_names import CLASS_NAMES
 from ffdwv_fast.data.dali_loader import dali_available
 from ffdwv_fast.data.image_op import why_not_on
 from ffdwv_fast.data.loader import LOADERS
-from ffdwv_fast.data.registry import DATASETS, load_dataset, resolve_dataset
+from ffdwv_fast.data.reading import DECODERS, IMAGE_SIZE, Reading
+from ffdwv_fast.data.registry import (
+    DATASETS,
+    class_names_of,
+    load_dataset,
+    resolve_dataset,
+)
+from ffdwv_fast.data.traits import TRAITS
 from ffdwv_fast.devices import resolve_device
 from ffdwv_fast.engine import distributed
 from ffdwv_fast.engine.config import TrainConfig
@@ -44,6 +50,7 @@ from ffdwv_fast.engine.run_folder import (
     refuse_another_run,
     refuse_if_taken,
 )
+from ffdwv_fast.engine.run_images import record_of
 from ffdwv_fast.engine.schedule import SOFT_WEIGHT_SCHEDULES
 from ffdwv_fast.engine.seeds import run_seeds, seed_folder
 from ffdwv_fast.engine.speedups import SPEEDUPS, Speedups
@@ -96,14 +103,15 @@ def parser() -> ArgumentParser:
         "--dataset",
         choices=["auto", *DATASETS],
         default="auto",
-        help="auto: cifar10 if it is under --data-dir, else digits",
+        help="auto: cifar10 if it is under --data-dir, else digits; folder: your own images, laid "
+        "out in --data-dir as train/CLASS/*.jpg and val/CLASS/*.jpg",
     )
     data.add_argument(
         "--data-dir",
         type=Path,
         default=Path("data"),
         metavar="DIR",
-        help="where data sets are, or are downloaded to",
+        help="where data sets are, or are downloaded to; of --dataset folder the folder of images",
     )
     data.add_argument(
         "--train-limit",
@@ -131,6 +139,7 @@ def parser() -> ArgumentParser:
         metavar="N",
         help="processes that prepare batches for the torch loader; 0: the trainer's own",
     )
+    _add_folder_arguments(p)
     net = p.add_argument_group("network and recipe")
     net.add_argument(
         "--model", type=_model_name, metavar="NAME", help=f"{NAMES} ({_recipe_help('model')})"
@@ -234,6 +243,28 @@ def parser() -> ArgumentParser:
     )
     add_similarity_arguments(p)
     return p
+
+
+def _add_folder_arguments(p: ArgumentParser) -> None:
+    folder = p.add_argument_group("images, of --dataset folder")
+    folder.add_argument(
+        "--image-size",
+        type=positive_int,
+        metavar="N",
+        help="every image's shorter side is resized to N pixels and its middle kept, N x N "
+        f"(default: {IMAGE_SIZE})",
+    )
+    folder.add_argument(
+        "--no-flip",
+        action="store_true",
+        help="never mirror images in training, as a mirrored digit or sign is another one",
+    )
+    folder.add_argument(
+        "--decoder",
+        choices=DECODERS,
+        help="who reads the files; auto: DALI where it is installed, which reads JPEG on the "
+        "device, and Pillow the rest (default: auto)",
+    )
 
 
 def _add_teacher_arguments(p: ArgumentParser) -> None:
@@ -350,13 +381,14 @@ def _train(argv: list[str], args: Namespace, device: torch.device) -> Path:
     name, message = resolve_dataset(args.dataset, args.data_dir)
     if message:
         print(message, flush=True)
-    dataset = load_dataset(name, args.data_dir)
+    # Before images are read, which may take long: words may be missing.
+    similarity = _similarity(args, class_names_of(name, args.data_dir))
+    dataset = load_dataset(name, args.data_dir, _reading(args, device))
     if args.train_limit is not None:
         dataset = dataset.limit_train(args.train_limit)
     if args.validation is not None:
         dataset.hold_out(args.validation, args.seed)  # refuses what leaves nothing to train on
-    similarity = _similarity(args, dataset.class_names)
-    config = _config(args, dataset.name, similarity, device)
+    config = _config(args, name, similarity, device, record_of(dataset))
     if args.amp == AUTO and config.amp == "off":
         print("--amp: off, since this CPU would emulate bf16; --amp bf16 forces it", flush=True)
     matrix = similarity.matrix
@@ -452,7 +484,10 @@ def configuration(argv: list[str]) -> TrainConfig:
     device = resolve_device(args.device, option="--device")
     _refuse_what_cannot_be(args, device)
     name, _ = resolve_dataset(args.dataset, args.data_dir)
-    return _config(args, name, _similarity(args, CLASS_NAMES[name]), device)
+    if name not in TRAITS:
+        raise InputError(f"--dataset {name}: its configuration depends on its images; use another")
+    similarity = _similarity(args, TRAITS[name].class_names)
+    return _config(args, name, similarity, device, None)
 
 
 def _similarity(args: Namespace, class_names: Sequence[str]) -> SimilarityResult:
@@ -477,6 +512,7 @@ def _refuse_what_cannot_be(args: Namespace, device: torch.device) -> None:
             f"--seeds with {distributed.world_size()} processes: they make one run together; use "
             "--seed, or start without torchrun"
         )
+    _refuse_options_of_folders(args)
     if args.workers and args.loader != "torch":
         raise InputError(f"--workers {args.workers} is for --loader torch; name both or neither")
     _refuse_weights_that_are_not_there(args)
@@ -507,6 +543,27 @@ def _graph_wanted(args: Namespace, device: torch.device) -> bool:
     fixed_loss = args.soft_weight_schedule == "constant"
     processes = distributed.world_size()
     return graph_wanted(args.cuda_graph, device, fused_optimizer, fixed_loss, processes)
+
+
+def _refuse_options_of_folders(args: Namespace) -> None:
+    given = {
+        f"--image-size {args.image_size}": args.image_size is not None,
+        "--no-flip": args.no_flip,
+        f"--decoder {args.decoder}": args.decoder is not None,
+    }
+    option = next((option for option, is_given in given.items() if is_given), None)
+    if option is not None and args.dataset != "folder":
+        raise InputError(f"{option} is for --dataset folder; name both or neither")
+
+
+def _reading(args: Namespace, device: torch.device) -> Reading:
+    return Reading(
+        image_size=args.image_size or IMAGE_SIZE,
+        flip=not args.no_flip,
+        decoder=args.decoder or "auto",
+        device=distributed.own_device(device),
+        quiet=not distributed.is_first(),
+    )
 
 
 def _refuse_options_of_other_methods(args: Namespace) -> None:
@@ -601,7 +658,11 @@ def _loader_name(asked: str | None, device: torch.device) -> str:
 
 
 def _config(
-    args: Namespace, dataset: str, similarity: SimilarityResult, device: torch.device
+    args: Namespace,
+    dataset: str,
+    similarity: SimilarityResult,
+    device: torch.device,
+    images: dict[str, object] | None,
 ) -> TrainConfig:
     def chosen(name: str):
         asked = getattr(args, name)
@@ -631,7 +692,7 @@ def _config(
         if not METHODS[args.method].needs_similarity
         else {
             "source": similarity.source,
-            "aliases": args.alias,
+            "aliases": [f"{name}={words}" for name, words in similarity.aliases.items()],
             "metric": similarity.metric,
             "temperature": similarity.temperature,
             "mean_diagonal": float(similarity.matrix.diagonal().mean()),
@@ -652,6 +713,7 @@ def _config(
         sync_batch_norm=args.sync_batch_norm,
         pretrained=None if args.pretrained is None else str(args.pretrained),
         tensorboard=args.tensorboard,
+        images=images,
     )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from ffdwv_fast.command import run_command
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 # The same examples every time: a test that passed passes again.
@@ -44,3 +46,19 @@ def cifar_dir():
         )
         assert unpacked.returncode == 0, unpacked.stderr
         yield Path(folder)
+
+
+@pytest.fixture
+def refused(capsys):
+    """A function that gives the one line on stderr of a command that must exit with status 2."""
+
+    def line_of(main, *argv: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            run_command(lambda _: main([str(word) for word in argv]))
+        assert stopped.value.code == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith("error: ")
+        return line
+
+    return line_of

@@ -36,6 +36,23 @@ class ImageSet:
         return len(self.labels)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The image files that a data set was made of.
+
+    Attributes:
+        files: how many there are, to train on and to evaluate on.
+        fingerprint: changes with their names and sizes.
+        decoder: "dali" or "pillow".
+        skipped: how many of those that were read could not be.
+    """
+
+    files: int
+    fingerprint: str
+    decoder: str
+    skipped: int
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A training set and a test set of the same classes.
@@ -50,6 +67,7 @@ class Dataset:
         padding: black pixels added on every side before a random crop.
         flip: whether a mirrored image still shows its class.
         superclasses: the superclass of each class; None for data sets without.
+        origin: None for data sets that are the same everywhere.
     """
 
     name: str
@@ -61,6 +79,7 @@ class Dataset:
     padding: int
     flip: bool
     superclasses: tuple[int, ...] | None = None
+    origin: Origin | None = None
 
     def __post_init__(self):
         for part in (self.train, self.test):

@@ -44,6 +44,8 @@ class TrainConfig:
         pretrained: the file with whose weights the network begins, as far as they fit; None for
             none.
         tensorboard: whether the metrics are written for TensorBoard too.
+        images: of a data set that is not the same everywhere: class names, shape, mean, std and
+            what tells it from another one (see engine/run_images.py); None for the others.
     """
 
     method: str
@@ -76,3 +78,4 @@ class TrainConfig:
     sync_batch_norm: bool = False
     pretrained: str | None = None
     tensorboard: bool = False
+    images: dict[str, object] | None = None

@@ -34,4 +34,7 @@ RECIPES = {
     "digits": Recipe(
         "resnet20", epochs=12, batch_size=32, lr=0.05, weight_decay=1e-4, teacher_model="resnet20"
     ),
+    "folder": Recipe(
+        "resnet20", epochs=30, batch_size=32, lr=0.05, weight_decay=5e-4, teacher_model="resnet56"
+    ),
 }

@@ -186,6 +186,7 @@ class Run:
             "seconds": self._seconds,
             "time_shares": self.trainer.stopwatch.shares(self._seconds),
             "seeds": [self.config.seed],
+            **self._skipped(),
             "versions": versions(),
             "hardware": {**hardware(self._device), "processes": self._processes},
         }
@@ -213,6 +214,11 @@ class Run:
     def _costs(self) -> dict[str, int]:
         trainer = self.trainer
         return costs(trainer.model, trainer.method, self._dataset.image_shape)._asdict()
+
+    def _skipped(self) -> dict[str, int]:
+        """How many image files could not be read, of a data set that is made of such."""
+        origin = self._dataset.origin
+        return {} if origin is None else {"skipped_images": origin.skipped}
 
     def _resume(self) -> None:
         """Go on where the folder's checkpoint is, if there is one."""

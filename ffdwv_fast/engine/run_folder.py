@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -212,8 +212,16 @@ def differences(path: Path, config: TrainConfig) -> str:
     """
     theirs = _object(path / "config.json")
     ours = json.loads(json.dumps(asdict(config)))  # tuples as JSON has them
-    names = [name for name in ours if name not in MAY_CHANGE and theirs.get(name) != ours[name]]
-    return ", ".join(f"{n} {theirs.get(n)} there, {ours[n]} here" for n in names)
+    names = [name for name in ours if name not in MAY_CHANGE]
+    return ", ".join(found for n in names for found in _differences(n, theirs.get(n), ours[n]))
+
+
+def _differences(name: str, their: object, our: object) -> Iterator[str]:
+    if isinstance(their, dict) and isinstance(our, dict):
+        for part in dict.fromkeys((*their, *our)):
+            yield from _differences(f"{name} {part}", their.get(part), our.get(part))
+    elif their != our:
+        yield f"{name} {their} there, {our} here"
 
 
 def _object(path: Path) -> dict[str, object]:

@@ -29,7 +29,10 @@ SUMMARISED = (
     *(f"{images}_{name}" for images in ("test", "validation") for name in FinalMetrics._fields),
     "images_per_second",
 )
-SHARED = ("epochs", "parameters", "train_flops", "test_flops", "versions", "hardware")
+SHARED = (
+    *("epochs", "parameters", "train_flops", "test_flops", "skipped_images"),
+    *("versions", "hardware"),
+)
 
 
 def run_seeds(
@@ -80,7 +83,7 @@ def run_seeds(
             for name in SUMMARISED
             if all(s.get(name) is not None for s in summaries)
         },
-        **{name: summaries[0][name] for name in SHARED},
+        **{name: summaries[0][name] for name in SHARED if name in summaries[0]},
         "seconds": time.perf_counter() - start,
         "seeds": list(seeds),
     }

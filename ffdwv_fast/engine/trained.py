@@ -7,11 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ffdwv_fast.data.traits import TRAITS, ImageTraits
+from ffdwv_fast.data.registry import DATASETS
+from ffdwv_fast.data.traits import ImageTraits
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.json_file import read_object
 from ffdwv_fast.engine.network import network_of
 from ffdwv_fast.engine.run_folder import COMMAND
+from ffdwv_fast.engine.run_images import traits_of
 from ffdwv_fast.engine.tensor_file import read_tensors
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.models.build import refuse_unknown_model
@@ -86,7 +88,7 @@ def load_trained(folder: Path, device: torch.device) -> Trained:
     """
     _refuse_what_is_no_finished_run(folder)
     config = _config(folder)
-    images = TRAITS[config.dataset]
+    images = traits_of(config)
     network = network_of(config, len(images.class_names), images.shape)
     file = folder / "model.safetensors"
     weights, _ = read_tensors(file, "RUN")
@@ -140,9 +142,9 @@ def _config(folder: Path) -> TrainConfig:
 
 def _refuse_unknown_names(path: Path, config: Mapping[str, object]) -> None:
     dataset = config.get("dataset")
-    if not isinstance(dataset, str) or dataset not in TRAITS:
+    if not isinstance(dataset, str) or dataset not in DATASETS:
         raise InputError(
-            f"RUN {path}: its dataset is {dataset!r}; this version knows {', '.join(TRAITS)}"
+            f"RUN {path}: its dataset is {dataset!r}; this version knows {', '.join(DATASETS)}"
         )
     try:
         refuse_unknown_model(str(config.get("model")))

@@ -1,8 +1,8 @@
 """The trained networks of runs, asked again about the images they were evaluated on."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -10,9 +10,10 @@ import torch
 from ffdwv_fast.data.cifar import find_archive, find_cifar
 from ffdwv_fast.data.dataset import Dataset
 from ffdwv_fast.data.loader import make_loader
-from ffdwv_fast.data.registry import load_dataset
+from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.engine.evaluate import predictions
 from ffdwv_fast.engine.precision import Precision
+from ffdwv_fast.engine.run_images import images_for
 from ffdwv_fast.engine.trained import load_trained
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.report.predictions import Predictions
@@ -37,11 +38,7 @@ def with_predictions(
     Raises:
         InputError: images or weights are not there or do not fit.
     """
-
-    @lru_cache(maxsize=1)  # runs of one data set come one after the other, as a rule
-    def images(name: str, folder: Path) -> Dataset:
-        return _load(name, folder)
-
+    images = _Images(device)
     return [
         run
         if run.summary is None
@@ -50,24 +47,39 @@ def with_predictions(
     ]
 
 
-def _load(name: str, folder: Path) -> Dataset:
+class _Images:
+    """Reads data sets and keeps the last: runs of one come one after the other, as a rule."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._last: dict[str, Dataset] = {}
+
+    def of(self, config: TrainConfig, folder: Path) -> Dataset:
+        """The data set of a run."""
+        test_only = config.validation is None
+        key = json.dumps([config.dataset, config.images, str(folder), test_only])
+        if key not in self._last:
+            self._last.clear()
+            self._last[key] = _load(config, folder, self._device, test_only)
+        return self._last[key]
+
+
+def _load(config: TrainConfig, folder: Path, device: torch.device, test_only: bool) -> Dataset:
+    name = config.dataset
     is_there = name not in DOWNLOADED or find_cifar(name, folder) or find_archive(name, folder)
     if not is_there:
         raise InputError(
             f"the images of {name} are not under {folder}; name the folder that has them with "
             "--data-dir, or leave out what needs them with --no-images"
         )
-    return load_dataset(name, folder)
+    return images_for(config, name, folder, device, test_only)
 
 
 def _predictions(
-    run: ReportRun,
-    device: torch.device,
-    data_dir: Path | None,
-    images: Callable[[str, Path], Dataset],
+    run: ReportRun, device: torch.device, data_dir: Path | None, images: _Images
 ) -> Predictions:
     config = run.config
-    dataset = images(config.dataset, data_dir or Path(config.data_dir))
+    dataset = images.of(config, data_dir or Path(config.data_dir))
     if config.validation is not None:
         if config.train_limit is not None:
             dataset = dataset.limit_train(config.train_limit)

@@ -179,7 +179,7 @@ def options_of(config: TrainConfig) -> dict[str, str]:
     """A configuration as words, with the parts of S and of the teacher each by itself."""
     found = {}
     for name, value in vars(config).items():
-        if name in ("similarity", "teacher"):  # None for methods without
+        if name in ("similarity", "teacher", "images"):  # None where there is none
             found.update({f"{name} {part}": _word(v) for part, v in (value or {}).items()})
         else:
             found[name] = _word(value)

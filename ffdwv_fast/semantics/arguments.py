@@ -3,10 +3,12 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.semantics.alias_file import read_alias_file
 from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE
 from ffdwv_fast.semantics.class_vectors import class_vectors
 from ffdwv_fast.semantics.names import checked_names
@@ -33,6 +35,7 @@ class SimilarityResult:
         temperature: T as a number, also where it was solved for.
         metric: ``"euclidean"`` or ``"cosine"``.
         source: The word vectors as the user named them.
+        aliases: The words read in place of names.
     """
 
     names: tuple[str, ...]
@@ -42,6 +45,7 @@ class SimilarityResult:
     temperature: float
     metric: str
     source: str
+    aliases: dict[str, str]
 
 
 def add_similarity_arguments(parser: ArgumentParser) -> None:
@@ -64,6 +68,12 @@ def add_similarity_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         help="read WORDS in place of the class NAME; may be repeated",
+    )
+    group.add_argument(
+        "--alias-file",
+        metavar="FILE",
+        type=Path,
+        help="the same for many classes: a text file with a line NAME = WORDS for each",
     )
     group.add_argument(
         "--metric", choices=METRICS, default="euclidean", help="distance between class vectors"
@@ -89,7 +99,7 @@ def similarity_from_arguments(args: Namespace, class_names: Sequence[str]) -> Si
     # Before a large file is read, so that a mistyped number does not cost minutes.
     asked = PAPER_TEMPERATURE if args.temperature is None else args.temperature
     parse_temperature(asked, len(class_names))
-    aliases = _aliases(args.alias)
+    aliases = _aliases(args, class_names)
     vectors = class_vectors(class_names, args.word_vectors, aliases, allow_pickle=args.allow_pickle)
     distances = distance_matrix(vectors, args.metric, names=class_names)
     temperature = resolve_temperature(distances, asked)
@@ -101,16 +111,26 @@ def similarity_from_arguments(args: Namespace, class_names: Sequence[str]) -> Si
         temperature=temperature,
         metric=args.metric,
         source=args.word_vectors,
+        aliases=aliases,
     )
 
 
-def _aliases(options: Sequence[str]) -> dict[str, str]:
+def _aliases(args: Namespace, class_names: Sequence[str]) -> dict[str, str]:
     aliases: dict[str, str] = {}
-    for option in options:
+    for option in args.alias:
         name, equals, words = option.partition("=")
         if not (equals and name and words):
             raise InputError(f"--alias {option!r} is not valid: expected NAME=WORDS")
         if name in aliases:
             raise InputError(f"--alias gives class {name!r} two aliases: keep one")
         aliases[name] = words
-    return aliases
+    if args.alias_file is None:
+        return aliases
+    of_file = read_alias_file(args.alias_file, class_names)
+    twice = [name for name in of_file if name in aliases]
+    if twice:
+        raise InputError(
+            f"--alias and --alias-file {args.alias_file} both have an alias for {twice[0]!r}: keep "
+            "one"
+        )
+    return aliases | of_file

@@ -20,6 +20,8 @@ from ffdwv_fast.semantics.names import (
 from ffdwv_fast.semantics.vector_cache import cached_class_vectors
 from ffdwv_fast.semantics.vector_files import read_word_vectors
 
+OTHER_SOURCE_HINT = ", or take another --word-vectors SOURCE"
+
 
 def class_vectors(
     names: Sequence[str],
@@ -32,8 +34,8 @@ def class_vectors(
     """One word vector per class name.
 
     A name is read as its alias if it has one, else as it stands, else with its parts joined by
-    ``_``, else as the mean of its parts (split at ``_``, ``-`` and spaces). Upper and lower case
-    differ, as they do in the sources.
+    ``_``, else as the mean of its parts (split at ``_``, ``-`` and spaces), else in these ways in
+    lower case.
 
     Args:
         names: C class names, no two alike.
@@ -67,7 +69,7 @@ def class_vectors(
 
         def read():
             found = read_word_vectors(path, wanted_words(names, aliases), allow_pickle)
-            return resolve(names, aliases, found, where)
+            return resolve(names, aliases, found, where, OTHER_SOURCE_HINT)
 
         vectors = cached_class_vectors(path, names, aliases, cache_dir, read)
     refuse_equal_vectors(names, vectors, where)

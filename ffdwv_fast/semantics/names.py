@@ -7,7 +7,10 @@ import numpy as np
 
 from ffdwv_fast.errors import InputError
 
-ALIAS_SYNTAX = 'with --alias NAME=WORDS (in Python: aliases={"NAME": "WORDS"})'
+ALIAS_SYNTAX = (
+    "with --alias NAME=WORDS or a line NAME = WORDS in --alias-file FILE (in Python: "
+    'aliases={"NAME": "WORDS"})'
+)
 
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -57,12 +60,17 @@ def name_parts(text: str) -> list[str]:
 def readings(text: str) -> list[tuple[str, ...]]:
     """The ways to read a name, best first; a way is the words whose mean vector is taken.
 
-    The parts are never joined without a mark, because sources hold rare words such as "oaktree"
-    whose vectors are poor, and never reduced to the head word, because all "*_tree" would be one.
+    As it stands before all in lower case, which is how GloVe's words are. The parts are never
+    joined without a mark, because sources hold rare words such as "oaktree" whose vectors are poor,
+    and never reduced to the head word, because all "*_tree" would be one.
     """
-    parts = tuple(name_parts(text))
-    ways = [(text,), ("_".join(parts),), parts]
+    ways = [way for spelling in (text, text.lower()) for way in _ways(spelling)]
     return list(dict.fromkeys(ways))
+
+
+def _ways(text: str) -> list[tuple[str, ...]]:
+    parts = tuple(name_parts(text))
+    return [(text,), ("_".join(parts),), parts]
 
 
 def wanted_words(names: Sequence[str], aliases: Mapping[str, str]) -> set[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz import archives, images, planted, tensors, vector_cache, vectors
+from tests.fuzz import archives, folders, images, planted, tensors, vector_cache, vectors
 from tests.fuzz.target import Target
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
@@ -12,6 +12,8 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "cifar100": partial(images.records, "cifar100"),
     "cifar-names": images.class_names,
     "archive": archives.archive,
+    "image": folders.image,
+    "aliases": folders.aliases,
     "word2vec": vectors.word2vec,
     "vectors-gz-bz2": vectors.compressed,
     "fasttext": vectors.fasttext,

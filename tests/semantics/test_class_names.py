@@ -68,7 +68,13 @@ def test_a_name_is_never_reduced_to_its_head_word(vector_file):
         ("cat", [("cat",)]),
         ("oak_tree", [("oak_tree",), ("oak", "tree")]),
         ("oak tree", [("oak tree",), ("oak_tree",), ("oak", "tree")]),
-        ("T-shirt", [("T-shirt",), ("T_shirt",), ("T", "shirt")]),
+        (
+            "T-shirt",
+            [
+                *(("T-shirt",), ("T_shirt",), ("T", "shirt")),
+                *(("t-shirt",), ("t_shirt",), ("t", "shirt")),
+            ],
+        ),
         ("a-b_c d", [("a-b_c d",), ("a_b_c_d",), ("a", "b", "c", "d")]),
     ],
 )
@@ -76,9 +82,28 @@ def test_ways_to_read_a_name(name, ways):
     assert readings(name) == ways
 
 
-def test_upper_and_lower_case_differ(vector_file):
-    with pytest.raises(InputError, match="Cat"):
-        class_vectors(["Cat"], vector_file({"cat": ONE}))
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({"Turkey": ONE, "turkey": TWO}, ONE),
+        ({"turkey": TWO}, TWO),
+        ({"TURKEY": ONE, "turkey": TWO}, TWO),
+    ],
+    ids=["as it is", "in lower case", "never in upper case"],
+)
+def test_lower_case_comes_after_the_name_as_it_is(held, expected, vector_file):
+    got = class_vectors(["Turkey"], vector_file(held))
+    np.testing.assert_allclose(got[0], expected, rtol=1e-7)
+
+
+def test_names_with_separators_are_read_in_lower_case_too(vector_file):
+    got = class_vectors(["Golden Retriever"], vector_file({"golden": TWO, "retriever": THREE}))
+    np.testing.assert_allclose(got[0], MEAN, rtol=1e-7)
+
+
+def test_names_that_differ_in_case_alone_have_the_same_vector(vector_file):
+    with pytest.raises(InputError, match="'Cat' and 'cat' have the same vector"):
+        class_vectors(["Cat", "cat"], vector_file({"cat": ONE}))
 
 
 def test_the_order_of_the_names_is_kept():

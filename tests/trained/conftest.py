@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from ffdwv_fast import train
-from ffdwv_fast.command import run_command
 
 OPTIONS = ("--dataset", "digits", "--model", "resnet8", "--device", "cpu", "--loader", "torch")
 
@@ -24,19 +23,3 @@ def run(tmp_path_factory) -> Path:
     similarity = ("--metric", "cosine", "--temperature", "auto:0.5")
     out = tmp_path_factory.mktemp("trained") / "run"
     return finished_run(out, "--epochs", "1", "--train-limit", "200", *similarity)
-
-
-@pytest.fixture
-def refused(capsys):
-    """A function that gives the one line on stderr of a command that must exit with status 2."""
-
-    def line_of(main, *argv: object) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            run_command(lambda _: main([str(word) for word in argv]))
-        assert stopped.value.code == 2
-        (line,) = capsys.readouterr().err.strip().splitlines()
-        assert line.startswith("error: ")
-        return line
-
-    return line_of

@@ -63,6 +63,7 @@ def _similarity(group: Group, names: Sequence[str]) -> tuple[Tensor | None, str]
     args = Namespace(
         word_vectors=of["source"],
         alias=of["aliases"],
+        alias_file=None,
         metric=of["metric"],
         temperature=repr(of["temperature"]),
         allow_pickle=False,
