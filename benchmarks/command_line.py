@@ -41,8 +41,9 @@ def listed(item: Callable[[str], object]) -> Callable[[str], list]:
     return lambda text: [item(part) for part in text.split(",")]
 
 
-def add_common_options(p: ArgumentParser, default: Limits | None) -> None:
+def add_common_options(parser: ArgumentParser, default: Limits | None) -> None:
     """--device, --json, --tiny and, where there are rounds, --rounds."""
+    p = parser.add_argument_group("measuring")
     p.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     if default is not None:
         ends = f"a case ends sooner after {default.seconds:.0f} s"

@@ -92,36 +92,40 @@ def parser() -> ArgumentParser:
     """The command's options."""
     p = ArgumentParser(prog="python -m benchmarks.equivalence", description=__doc__.splitlines()[0])
     r = RECIPE
-    p.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="of CIFAR-10")
-    p.add_argument("--model", choices=MODELS, help=f"the network (default: {r['model']})")
-    p.add_argument("--epochs", type=positive_int, help=f"of each run (default: {r['epochs']})")
-    p.add_argument(
+    what = p.add_argument_group("what is trained")
+    what.add_argument(
+        "--data-dir", type=Path, default=Path("data"), metavar="DIR", help="of CIFAR-10"
+    )
+    what.add_argument("--model", choices=MODELS, help=f"the network (default: {r['model']})")
+    what.add_argument("--epochs", type=positive_int, help=f"of each run (default: {r['epochs']})")
+    what.add_argument(
         "--images", type=positive_int, help=f"to train on (default: {r['images']}), for all alike"
     )
-    p.add_argument("--method", choices=METHODS, default="ffdwv", help="the loss")
-    p.add_argument(
+    what.add_argument("--method", choices=METHODS, default="ffdwv", help="the loss")
+    how = p.add_argument_group("how")
+    how.add_argument(
         "--seeds",
         type=listed(non_negative_int),
         metavar="N,N,...",
         help="two runs for each, at least two (default: 0 to 7)",
     )
-    p.add_argument(
+    how.add_argument(
         "--jobs", type=positive_int, default=2, help="runs at once, which share the cores"
     )
-    p.add_argument(
+    how.add_argument(
         "--amp",
         choices=[AUTO, *AMP_DTYPES],
         default=AUTO,
         help="of the fast path; auto: bf16, but off on a CPU without instructions for it",
     )
-    p.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
-    p.add_argument(
+    how.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
+    how.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
         help="keep every run there as it ends; what it holds already is not run again",
     )
-    p.add_argument("--tiny", action="store_true", help="run every line on digits, show nothing")
+    how.add_argument("--tiny", action="store_true", help="run every line on digits, show nothing")
     return p
 
 

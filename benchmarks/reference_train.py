@@ -178,22 +178,27 @@ def train(args: Namespace, dataset: Dataset, similarity: Tensor | None) -> None:
 def parser() -> ArgumentParser:
     """The command's options."""
     p = ArgumentParser(prog="python -m benchmarks.reference_train", description=__doc__)
-    p.add_argument("--method", choices=METHODS, default="ffdwv", help="the loss")
-    p.add_argument("--dataset", choices=DATASETS, default="cifar10", help="the images")
-    p.add_argument("--data-dir", default="data", metavar="DIR", help="where they are")
-    p.add_argument("--limit", type=positive_int, metavar="N", help="use N training images")
-    p.add_argument("--model", choices=MODELS, default="resnet32", help="the network")
-    p.add_argument("--epochs", type=positive_int, default=300, help="passes over the images")
-    p.add_argument(
+    what = p.add_argument_group("what is trained")
+    what.add_argument("--method", choices=METHODS, default="ffdwv", help="the loss")
+    what.add_argument("--dataset", choices=DATASETS, default="cifar10", help="the images")
+    what.add_argument("--data-dir", default="data", metavar="DIR", help="where they are")
+    what.add_argument("--limit", type=positive_int, metavar="N", help="use N training images")
+    what.add_argument("--model", choices=MODELS, default="resnet32", help="the network")
+    recipe = p.add_argument_group("recipe")
+    recipe.add_argument("--epochs", type=positive_int, default=300, help="passes over the images")
+    recipe.add_argument(
         "--evaluate-every", type=positive_int, default=1, metavar="N", help="epochs; and the last"
     )
-    p.add_argument("--batch-size", type=positive_int, default=128, help="images per step")
-    p.add_argument("--lr", type=positive_float, default=0.1, help="learning rate")
-    p.add_argument("--weight-decay", type=non_negative_float, default=1e-4, help="of all weights")
-    p.add_argument("--workers", type=non_negative_int, default=2, help="of the DataLoader")
-    p.add_argument("--seed", type=non_negative_int, default=0, help="of torch's generator")
+    recipe.add_argument("--batch-size", type=positive_int, default=128, help="images per step")
+    recipe.add_argument("--lr", type=positive_float, default=0.1, help="learning rate")
+    recipe.add_argument(
+        "--weight-decay", type=non_negative_float, default=1e-4, help="of all weights"
+    )
+    recipe.add_argument("--seed", type=non_negative_int, default=0, help="of torch's generator")
+    where = p.add_argument_group("where")
+    where.add_argument("--workers", type=non_negative_int, default=2, help="of the DataLoader")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    p.add_argument("--device", choices=["cpu", "cuda"], default=device, help="where to train")
+    where.add_argument("--device", choices=["cpu", "cuda"], default=device, help="where to train")
     return p
 
 

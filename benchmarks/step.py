@@ -63,17 +63,18 @@ EXPLANATION = (
 def parser() -> ArgumentParser:
     """The command's options."""
     p = ArgumentParser(prog="python -m benchmarks.step", description=__doc__.splitlines()[0])
-    p.add_argument("--models", type=listed(str), default="resnet32", help="several: by commas")
-    p.add_argument("--batch-sizes", type=listed(positive_int), default="128", help="several")
-    p.add_argument(
+    what = p.add_argument_group("steps")
+    what.add_argument("--models", type=listed(str), default="resnet32", help="several: by commas")
+    what.add_argument("--batch-sizes", type=listed(positive_int), default="128", help="several")
+    what.add_argument(
         "--steps",
         type=listed(str),
         metavar="NAMES",
         help="lines of the table (default: all, on a CPU without + compile and, where bfloat16 "
         "would be emulated, the plain lines with amp)",
     )
-    p.add_argument("--no-compile", action="store_true", help="leave out what takes minutes")
-    add_data_option(p)
+    what.add_argument("--no-compile", action="store_true", help="leave out what takes minutes")
+    add_data_option(what)
     add_common_options(p, LIMITS)
     return p
 

@@ -8,7 +8,6 @@ from ffdwv_fast.command import ArgumentParser, positive_int
 from tests import commands
 
 MOST_WITHOUT_GROUPS = 8
-NOT_YET_GROUPED = ("benchmarks.equivalence", "benchmarks.reference_train", "benchmarks.step")
 ARGPARSES_OWN = ("options", "positional arguments")
 
 
@@ -46,15 +45,7 @@ def says_default(action: argparse.Action, text: str) -> bool:
     return bool(colon) and said == f"{action.default})"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="one list of options so far"))
-        if name in NOT_YET_GROUPED
-        else name
-        for name in commands.names()
-    ],
-)
+@pytest.mark.parametrize("name", commands.names())
 def test_every_option_is_explained(name):
     assert complaints(commands.parser_of(name)) == []
 

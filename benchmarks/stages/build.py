@@ -1,6 +1,5 @@
 """Stage: the native library, built for the GPU that is present."""
 
-import importlib.util
 import json
 import os
 import re
@@ -59,8 +58,6 @@ def _missing_tools() -> list[str]:
     missing = [name for name in ("cmake", "nvcc", "c++") if find_tool(name) is None]
     if find_tool("ninja") is None and find_tool("make") is None:
         missing.append("ninja or make")
-    if importlib.util.find_spec("pybind11") is None:
-        missing.append(f"pybind11 (for {sys.executable})")
     return missing
 
 
@@ -92,7 +89,7 @@ def _problem(info: dict[str, object], device: str) -> str | None:
     if not info["native"]:
         return str(info["reason"])
     if "cuda_architectures" not in info:
-        return f"the library was built for another Python than {sys.executable}; build it anew"
+        return "the library is older than this tree; build it anew"
     if device == "cuda" and not info["cuda_architectures"]:
         return "the library that Python loads has no CUDA kernels"
     return None
