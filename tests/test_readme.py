@@ -22,12 +22,14 @@ from ffdwv_fast.reproduce import __main__ as reproduce
 from ffdwv_fast.semantics.bundled import BUNDLED_FILE
 from tests import commands
 from tests.commands import ROOT
+from tests.models.timm_here import imported_timm
 
 README = (ROOT / "README.md").read_text()
-FORMULAS = (
+NO_COMMANDS = (
+    "photos/train/cat/*.jpg      photos/train/oak_tree/*.png      photos/val/cat/*.webp      ...",
     "S = softmax(-||w_i - w_j||)          loss = CE(y) + soft_weight * KL(S_y || softmax(logits))",
 )
-TINY = ("--model", "resnet8", "--epochs", "1", "--train-limit", "200", "--loader", "torch")
+TINY = ("--model", "resnet8", "--epochs", "1", "--loader", "torch", "--device", "cpu")
 PROGRAMS = ("make", "pip", "python", "torchrun")
 
 
@@ -48,7 +50,7 @@ def command_lines(text: str) -> Iterator[str]:
             yield from (each for each in quoted if re.match(f"({'|'.join(PROGRAMS)}) ", each))
         elif kind != "python":
             lines = (line.strip() for line in piece.splitlines())
-            yield from (line for line in lines if line not in FORMULAS)
+            yield from (line for line in lines if line not in NO_COMMANDS)
 
 
 def words_of(line: str) -> list[str]:
@@ -95,7 +97,8 @@ def _check_command(module: str, arguments: list[str]) -> None:
     own, of_training = arguments[:cut], arguments[cut + 1 :]
     try:
         commands.parser_of(module).parse_args(own)
-        if module == "ffdwv_fast.train" and "--resume" not in own:
+        # The other two ask a run's folder or images.
+        if module == "ffdwv_fast.train" and not {"--resume", "folder"} & set(own):
             train.configuration(own)
         if module == "ffdwv_fast.reproduce":
             train.configuration(of_training)
@@ -120,7 +123,10 @@ LINES = list(dict.fromkeys(command_lines(README)))
 
 @pytest.mark.parametrize("line", LINES)
 def test_command_is_one_that_there_is(line, tmp_path, monkeypatch, capsys):
+    if "timm:" in line:
+        imported_timm()
     monkeypatch.chdir(tmp_path)
+    photographs(tmp_path / "photos")
     check(line)
 
 
@@ -152,20 +158,36 @@ def test_commands_in_prose_and_fences_are_found_too():
     assert list(command_lines(text)) == ["make this", "make that"]
 
 
+def photographs(folder: Path) -> None:
+    """A folder of images as the README lays it out: noise of a colour for each class."""
+    noise = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 3)):
+        for name, colour in (("cat", (200, 120, 40)), ("oak_tree", (40, 160, 60))):
+            place = folder / part / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = noise.integers(0, 50, (20, 24, 3)) + colour
+                Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A folder as the README supposes it: runs, and photographs."""
     folder = tmp_path_factory.mktemp("home")
     (first,) = (line for line in LINES if words_of(line) == FIRST_TRAINING)
+    (own_images,) = (line for line in LINES if words_of(line)[-3:-1] == ["--out", "runs/photos"])
+    photographs(folder / "photos")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        train.main([*words_of(first)[3:], *TINY, "--device", "cpu", "--out", "runs/NAME"])
+        limit = ("--train-limit", "200")
+        train.main([*words_of(first)[3:], *TINY, *limit, "--out", "runs/NAME"])
+        train.main([*words_of(own_images)[3:], *TINY, "--image-size", "16"])
     for name, seed in (("A", 0), ("B", 1)):
         run = folder / "runs" / name
         shutil.copytree(folder / "runs" / "NAME", run)
         config = json.loads((run / "config.json").read_text())
         (run / "config.json").write_text(json.dumps({**config, "seed": seed}))
-    for name in ("cat.jpg", "dog.png"):
+    for name in ("cat.jpg", "dog.png", "new.jpg"):
         Image.new("RGB", (40, 30), "orange").save(folder / name)
     return folder
 
@@ -196,28 +218,30 @@ def test_command_runs(line, home, monkeypatch, capsys):
     for option in ("--json", "--out", "-o", "--plot"):
         if option in arguments and module != "ffdwv_fast.predict":
             assert (home / arguments[arguments.index(option) + 1]).stat().st_size > 100
-    PRINTED[module](printed, home)
+    PRINTED[module](printed, arguments)
 
 
-def _evaluated(printed, home):
-    summary = json.loads((home / "runs" / "NAME" / "summary.json").read_text())
+def _evaluated(printed, arguments):
+    summary = json.loads(Path(arguments[0], "summary.json").read_text())
     if "test images" in printed:
         assert f"{summary['test_error']:.2f} %" in printed
 
 
-def _predicted(printed, _home):
+def _predicted(printed, arguments):
     names = [line.split()[2] for line in printed.splitlines() if line.startswith("  ")]
-    assert len(names) == 10
-    assert names[:5] == names[5:]  # of two pictures that are alike
+    run, *images = arguments
+    most = 2 if run == "runs/photos" else 5  # classes
+    assert len(names) == most * len(images)
+    assert names[:most] == names[-most:]  # the pictures are alike
 
 
 PRINTED = {
     "ffdwv_fast.evaluate": _evaluated,
-    "ffdwv_fast.export": lambda printed, home: printed.index("largest difference"),
+    "ffdwv_fast.export": lambda printed, _: printed.index("largest difference"),
     "ffdwv_fast.predict": _predicted,
-    "ffdwv_fast.report": lambda printed, home: printed.index("wrote report.html"),
-    "ffdwv_fast.reproduce": lambda printed, home: printed.index(" to do\n"),
-    "ffdwv_fast.similarity": lambda printed, home: printed.index("mean diagonal"),
+    "ffdwv_fast.report": lambda printed, arguments: printed.index(f"wrote {arguments[-1]}"),
+    "ffdwv_fast.reproduce": lambda printed, _: printed.index(" to do\n"),
+    "ffdwv_fast.similarity": lambda printed, _: printed.index("mean diagonal"),
 }
 
 
