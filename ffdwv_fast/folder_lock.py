@@ -1,14 +1,18 @@
 """Keeping a folder to one process."""
 
 import fcntl
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from ffdwv_fast.errors import InputError
 
 LOCK = ".lock"
+
+_held: set[TextIO] = set()
 
 
 @contextmanager
@@ -40,10 +44,10 @@ def locked_folder(folder: Path, option: str, advice: str) -> Iterator[None]:
 
 @contextmanager
 def locked(file: Path, taken: Callable[[], None]) -> Iterator[None]:
-    """Within, no other process that asks for the same lock has it.
+    """Within, nobody else who asks for the same lock has it.
 
     The lock goes with the process, however that ends. Processes that it has forked, which may
-    outlive it, do not have it. Within one process it keeps nobody out.
+    outlive it, do not have it.
 
     Args:
         file: stands for the lock; made if it is not there, and left.
@@ -54,14 +58,28 @@ def locked(file: Path, taken: Callable[[], None]) -> Iterator[None]:
     """
     with file.open("a") as stream:
         try:
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # POSIX allows either
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             taken()
-            fcntl.lockf(stream, fcntl.LOCK_EX)
+            fcntl.flock(stream, fcntl.LOCK_EX)
         except OSError as error:  # a file system without locks
             print(
                 f"warning: {file.parent} cannot be locked ({error.strerror}): nothing keeps "
                 "another process from writing to it too",
                 file=sys.stderr,
             )
-        yield
+        _held.add(stream)
+        try:
+            yield
+        finally:
+            _held.discard(stream)
+
+
+def _give_up_in_child() -> None:
+    # The lock belongs to the open file, which a forked process has too.
+    for stream in _held:
+        stream.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_give_up_in_child)

@@ -101,6 +101,6 @@ def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capsys):
     def fail(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "lockf", fail)
+    monkeypatch.setattr(fcntl, "flock", fail)
     assert asked(tmp_path) == ""
     assert f"warning: {tmp_path} cannot be locked (No locks available)" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from ffdwv_fast.errors import InputError, first_line
 from ffdwv_fast.models.resnet import BatchNorm2d
 
 SIMILAR_NAMES = 3
+CHANNELS_OF_ONEDNN = 8  # that it takes at once
 
 
 def refuse_unknown(name: str) -> None:
@@ -57,7 +58,10 @@ def make(
         ) from None
     if skip_counters:
         _leave_batches_uncounted(network)
-    return network.to(memory_format=torch.channels_last) if channels_last else network
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    _spare_onednn(network)
+    return network
 
 
 def _timm(name: str) -> ModuleType:
@@ -71,6 +75,28 @@ def _timm(name: str) -> ModuleType:
             f"torchvision that was made for torch {torch.__version__}"
         ) from None
     return timm
+
+
+def _spare_onednn(network: nn.Module) -> None:
+    """Keep channels-last memory from strided 1x1 convolutions of few channels.
+
+    On a CPU their backward pass then writes beyond its memory (seen in torch 2.13).
+    """
+    for module in network.modules():
+        if (
+            isinstance(module, nn.Conv2d)
+            and module.kernel_size == (1, 1)
+            and max(module.stride) > 1
+            and module.in_channels < CHANNELS_OF_ONEDNN
+        ):
+            weight = module.weight
+            # Not `contiguous`, to which all memory formats of a 1x1 kernel are the same.
+            weight.data = weight.data.reshape(-1).view(weight.shape)
+            module.register_forward_pre_hook(_contiguous)
+
+
+def _contiguous(_: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+    return inputs[0].contiguous()
 
 
 def _leave_batches_uncounted(network: nn.Module) -> None:

@@ -110,7 +110,7 @@ REFUSED = {
         ["--method", "kd", "--teacher", "no/such.safetensors"],
         "--teacher no/such.safetensors: there is no such file",
     ),
-    "an unknown teacher": (["--teacher-model", "vgg"], "invalid choice: 'vgg'"),
+    "an unknown teacher": (["--teacher-model", "vgg"], "'vgg' is unknown; use resnet8, "),
     "a diagonal for a teacher": (
         ["--method", "kd", "--temperature", "auto:0.8"],
         "--temperature auto:0.8: a mean diagonal is S's",
