@@ -8,11 +8,14 @@ neither a decompression bomb nor what it would turn into other pixels.
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+
+from ffdwv_fast.errors import InputError
 
 MODES = ("RGB", "L")  # CMYK is Pillow's
 MOST_FILE_BYTES = 1 << 26
@@ -43,14 +46,22 @@ class DaliDecoder:
         device: a GPU or the CPU.
         pool: reads the files.
         threads: of DALI.
+        most: files that `decode` is given at once.
+
+    Raises:
+        InputError: DALI cannot decode here.
     """
 
-    def __init__(self, side: int, device: torch.device, pool: Executor, threads: int):
-        self._side = side
-        self._device = device
+    def __init__(self, side: int, device: torch.device, pool: Executor, threads: int, most: int):
         self._pool = pool
-        self._threads = threads
-        self._pipeline = None
+        self._build = partial(_build_pipeline, side, device, threads, most)
+        try:
+            self._pipeline = self._build()
+        except RuntimeError as error:
+            raise InputError(
+                f"--decoder dali: DALI cannot decode here ({' '.join(str(error).split())}); use "
+                "--decoder pillow"
+            ) from None
 
     def decode(self, paths: Sequence[Path]) -> dict[int, np.ndarray]:
         """uint8 [side, side, 3] by a file's number; those that are not for DALI are left out."""
@@ -58,23 +69,21 @@ class DaliDecoder:
         suitable = {number: one for number, one in encoded.items() if one is not None}
         decoded: dict[int, np.ndarray] = {}
         for numbers in _groups({number: one.pixels for number, one in suitable.items()}):
-            images = self._run([suitable[number] for number in numbers], len(paths))
+            images = self._run([suitable[number] for number in numbers])
             if images is not None:
                 decoded.update(zip(numbers, images, strict=True))
         return decoded
 
-    def _run(self, group: Sequence[_Encoded], most: int) -> np.ndarray | None:
+    def _run(self, group: Sequence[_Encoded]) -> np.ndarray | None:
         """uint8 [B, side, side, 3]; None where DALI refuses one of the files."""
         try:
-            if self._pipeline is None:
-                self._pipeline = _build_pipeline(self._side, self._device, self._threads, most)
             self._pipeline.feed_input("encoded", [one.content for one in group])
             self._pipeline.feed_input("start", [one.start for one in group])
             self._pipeline.feed_input("end", [one.end for one in group])
             (images,) = self._pipeline.run()
             return np.array(images.as_cpu().as_array())
         except RuntimeError:
-            self._pipeline = None  # what is left of it after an error is not said
+            self._pipeline = self._build()  # what is left of one after an error is not said
             return None
 
 

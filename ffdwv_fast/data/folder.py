@@ -1,6 +1,7 @@
 """A folder of labelled images as a data set: its images in memory, all of one size."""
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,13 +46,7 @@ def load_folder(folder: Path, reading: Reading) -> Dataset:
     _refuse_too_many(layout, len(files), reading.image_size)
     if not reading.quiet:
         print(layout.description(), flush=True)
-    decoded = decode_images(
-        [file.path for file in files],
-        reading.image_size,
-        decoder,
-        reading.device,
-        progress=not reading.quiet,
-    )
+    decoded = _decoded(files, decoder, reading)
     _judge_failures(layout, len(files), decoded.failures, reading.quiet)
     sets = [
         _image_set(layout, files, decoded, which)
@@ -96,6 +91,22 @@ def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float
     std = np.sqrt((counts * deviations).sum(axis=1) / counts.sum(axis=1))
     rounded = np.round(mean, 5), np.round(np.maximum(std, 1 / 255), 5)
     return tuple(rounded[0].tolist()), tuple(rounded[1].tolist())
+
+
+def _decoded(files: Sequence[ImageFile], decoder: str, reading: Reading) -> Decoded:
+    start = time.perf_counter()
+    decoded = decode_images(
+        [file.path for file in files],
+        reading.image_size,
+        decoder,
+        reading.device,
+        progress=not reading.quiet,
+    )
+    if not reading.quiet:
+        by = f", {decoded.by_dali:,} by DALI" if decoder == "dali" else ""
+        seconds = time.perf_counter() - start
+        print(f"{len(files):,} images read in {seconds:.1f} s{by}", flush=True)
+    return decoded
 
 
 def _refuse_too_many(layout: FolderLayout, count: int, side: int) -> None:

@@ -31,10 +31,12 @@ class Decoded(NamedTuple):
     Attributes:
         images: uint8 [N, side, side, 3]; black where there is a failure.
         failures: why a file could not be read, by its number.
+        by_dali: how many DALI has decoded.
     """
 
     images: np.ndarray
     failures: dict[int, str]
+    by_dali: int
 
 
 def chosen_decoder(name: str) -> str:
@@ -72,9 +74,13 @@ def decode_images(
         decoder: "dali" or "pillow".
         device: of DALI's.
         progress: show how far it is.
+
+    Raises:
+        InputError: DALI cannot decode here.
     """
     images = np.zeros((len(paths), side, side, CHANNELS), dtype=np.uint8)
     failures: dict[int, str] = {}
+    by_dali = 0
     read = partial(image_or_reason, shape=(CHANNELS, side, side), formats=FORMATS)
     threads = min(MOST_THREADS, os.cpu_count() or 1)
     with (
@@ -82,19 +88,24 @@ def decode_images(
         ThreadPoolExecutor(threads) as pool,
         _Progress(len(paths), progress) as shown,
     ):
-        dali = DaliDecoder(side, torch.device(device), pool, threads) if decoder == "dali" else None
+        dali = (
+            DaliDecoder(side, torch.device(device), pool, threads, FILES_AT_ONCE)
+            if decoder == "dali"
+            else None
+        )
         for start in range(0, len(paths), FILES_AT_ONCE):
             piece = paths[start : start + FILES_AT_ONCE]
-            by_dali = dali.decode(piece) if dali is not None else {}
-            left = [number for number in range(len(piece)) if number not in by_dali]
-            by_pillow = zip(left, pool.map(read, [piece[n] for n in left]), strict=True)
-            for number, result in (*by_dali.items(), *by_pillow):
+            of_dali = dali.decode(piece) if dali is not None else {}
+            by_dali += len(of_dali)
+            left = [number for number in range(len(piece)) if number not in of_dali]
+            of_pillow = zip(left, pool.map(read, [piece[n] for n in left]), strict=True)
+            for number, result in (*of_dali.items(), *of_pillow):
                 if isinstance(result, str):
                     failures[start + number] = result
                 else:
                     images[start + number] = result
             shown.done(len(piece))
-    return Decoded(images, failures)
+    return Decoded(images, failures, by_dali)
 
 
 class _Progress:

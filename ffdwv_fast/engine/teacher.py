@@ -101,6 +101,8 @@ def _configuration(config: TrainConfig) -> TrainConfig:
 def _key(teacher: TrainConfig, dataset: Dataset) -> str:
     """Sixteen hexadecimal digits: the same configuration on the same images, the same key."""
     decisive = {name: getattr(teacher, name) for name in _DECISIVE}
+    if teacher.images is not None:  # of which not all is in the pixels: whether they are mirrored
+        decisive["images"] = teacher.images
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for array in (dataset.train.labels, dataset.train.images):
         digest.update(np.ascontiguousarray(array))

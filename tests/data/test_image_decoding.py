@@ -134,8 +134,8 @@ class TestDali:
         counts = []
         run = dali_decoder.DaliDecoder._run
 
-        def counted(self, group, most):
-            images = run(self, group, most)
+        def counted(self, group):
+            images = run(self, group)
             counts.append(0 if images is None else len(images))
             return images
 
@@ -150,7 +150,7 @@ class TestDali:
         paths = [path for path, other in files.items() if other == kind]
         decoded = decode_images(paths, SIDE, "dali", progress=False)
         assert decoded.failures == {}
-        assert sum(by_dali) == (len(paths) if KINDS[kind][3] else 0)
+        assert decoded.by_dali == sum(by_dali) == (len(paths) if KINDS[kind][3] else 0)
         for path, image in zip(paths, decoded.images, strict=True):
             difference = abs(image.astype(int) - read_image(path, (3, SIDE, SIDE)))
             if not KINDS[kind][3]:
@@ -168,6 +168,14 @@ class TestDali:
         assert difference[INSIDE].max() <= 1
         assert 20 < difference[0, 1:-1].max() <= 256 // 8
         assert difference[0, 0].max() <= 256 // 4
+
+    def test_dali_that_cannot_decode_here_is_an_input_error(self, monkeypatch):
+        def fail(*_):
+            raise RuntimeError("no\ncodec")
+
+        monkeypatch.setattr(dali_decoder, "_build_pipeline", fail)
+        with pytest.raises(InputError, match=r"cannot decode here \(no codec\); use --decoder"):
+            decode_images([], SIDE, "dali")
 
     def test_the_order_is_kept_whoever_decodes(self, tmp_path, by_dali):
         for number in range(100):
