@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ffdwv_fast.errors import InputError
-from ffdwv_fast.semantics.bundled import BUNDLED_HINT, BUNDLED_SOURCE, bundled_vectors
+from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE, bundled_hint, bundled_vectors
 from ffdwv_fast.semantics.gensim_data import downloaded_file
 from ffdwv_fast.semantics.names import (
     checked_aliases,
@@ -32,15 +32,16 @@ def class_vectors(
     """One word vector per class name.
 
     A name is read as its alias if it has one, else as it stands, else with its parts joined by
-    ``_``, else as the mean of its parts (split at ``_``, ``-`` and spaces). Upper and lower case
-    differ, as they do in the sources.
+    ``_``, else as the mean of its parts (split at ``_``, ``-`` and spaces). Each word of these is
+    taken as it stands where the source has it so, else in lower case.
 
     Args:
         names: C class names, no two alike.
-        source: ``"glove-6b-50d"``, bundled (class words of CIFAR-10, CIFAR-100 and digits); or a
-            file: word2vec binary or text, GloVe text, fastText ``.vec`` or ``.bin``, gensim's
-            ``KeyedVectors.save`` (all but fastText ``.bin`` also as .gz or .bz2); or a
-            gensim-data name such as ``"word2vec-google-news-300"``, which is downloaded.
+        source: ``"glove-6b-50d"``, bundled (30,000 words, rounded to 8 bits, and unchanged the
+            class words of CIFAR-10, CIFAR-100 and digits); or a file: word2vec binary or text,
+            GloVe text, fastText ``.vec`` or ``.bin``, gensim's ``KeyedVectors.save`` (all but
+            fastText ``.bin`` also as .gz or .bz2); or a gensim-data name such as
+            ``"word2vec-google-news-300"``, which is downloaded.
         aliases: Words to read in place of a class name, ``{"ray": "stingray"}``.
         cache_dir: Where vectors taken from a file are kept, so that it is read once. Default:
             the environment variable ``FFDWV_CACHE_DIR``, else the user's cache folder.
@@ -61,7 +62,8 @@ def class_vectors(
         raise InputError(f"word vectors {source!r}: expected a file, a name or {BUNDLED_SOURCE!r}")
     where = os.fspath(source)
     if where == BUNDLED_SOURCE:
-        vectors = resolve(names, aliases, bundled_vectors(), where, BUNDLED_HINT)
+        found = bundled_vectors(wanted_words(names, aliases))
+        vectors = resolve(names, aliases, found, where, bundled_hint)
     else:
         path = _source_file(where)
 
