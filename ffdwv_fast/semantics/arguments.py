@@ -55,7 +55,7 @@ def add_similarity_arguments(parser: ArgumentParser) -> None:
         "--word-vectors",
         metavar="SOURCE",
         default=BUNDLED_SOURCE,
-        help="bundled GloVe class words, a vector file, or a gensim-data name to download",
+        help="the bundled GloVe words, a vector file, or a gensim-data name to download",
     )
     group.add_argument(
         "--allow-pickle",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ffdwv_fast.errors import InputError
-from ffdwv_fast.semantics.bundled import BUNDLED_HINT, BUNDLED_SOURCE, bundled_vectors
+from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE, bundled_hint, bundled_vectors
 from ffdwv_fast.semantics.gensim_data import downloaded_file
 from ffdwv_fast.semantics.names import (
     checked_aliases,
@@ -19,8 +19,6 @@ from ffdwv_fast.semantics.names import (
 )
 from ffdwv_fast.semantics.vector_cache import cached_class_vectors
 from ffdwv_fast.semantics.vector_files import read_word_vectors
-
-OTHER_SOURCE_HINT = ", or take another --word-vectors SOURCE"
 
 
 def class_vectors(
@@ -34,15 +32,16 @@ def class_vectors(
     """One word vector per class name.
 
     A name is read as its alias if it has one, else as it stands, else with its parts joined by
-    ``_``, else as the mean of its parts (split at ``_``, ``-`` and spaces), else in these ways in
-    lower case.
+    ``_``, else as the mean of its parts (split at ``_``, ``-`` and spaces). Each word of these is
+    taken as it stands where the source has it so, else in lower case.
 
     Args:
         names: C class names, no two alike.
-        source: ``"glove-6b-50d"``, bundled (class words of CIFAR-10, CIFAR-100 and digits); or a
-            file: word2vec binary or text, GloVe text, fastText ``.vec`` or ``.bin``, gensim's
-            ``KeyedVectors.save`` (all but fastText ``.bin`` also as .gz or .bz2); or a
-            gensim-data name such as ``"word2vec-google-news-300"``, which is downloaded.
+        source: ``"glove-6b-50d"``, bundled (30,000 words, rounded to 8 bits, and unchanged the
+            class words of CIFAR-10, CIFAR-100 and digits); or a file: word2vec binary or text,
+            GloVe text, fastText ``.vec`` or ``.bin``, gensim's ``KeyedVectors.save`` (all but
+            fastText ``.bin`` also as .gz or .bz2); or a gensim-data name such as
+            ``"word2vec-google-news-300"``, which is downloaded.
         aliases: Words to read in place of a class name, ``{"ray": "stingray"}``.
         cache_dir: Where vectors taken from a file are kept, so that it is read once. Default:
             the environment variable ``FFDWV_CACHE_DIR``, else the user's cache folder.
@@ -63,17 +62,22 @@ def class_vectors(
         raise InputError(f"word vectors {source!r}: expected a file, a name or {BUNDLED_SOURCE!r}")
     where = os.fspath(source)
     if where == BUNDLED_SOURCE:
-        vectors = resolve(names, aliases, bundled_vectors(), where, BUNDLED_HINT)
+        found = bundled_vectors(wanted_words(names, aliases))
+        vectors = resolve(names, aliases, found, where, bundled_hint)
     else:
         path = _source_file(where)
 
         def read():
             found = read_word_vectors(path, wanted_words(names, aliases), allow_pickle)
-            return resolve(names, aliases, found, where, OTHER_SOURCE_HINT)
+            return resolve(names, aliases, found, where, _other_source)
 
         vectors = cached_class_vectors(path, names, aliases, cache_dir, read)
     refuse_equal_vectors(names, vectors, where)
     return torch.from_numpy(vectors)
+
+
+def _other_source(_missing: Sequence[str]) -> str:
+    return ", or take another --word-vectors SOURCE"
 
 
 def _source_file(source: str) -> Path:

@@ -60,23 +60,18 @@ def name_parts(text: str) -> list[str]:
 def readings(text: str) -> list[tuple[str, ...]]:
     """The ways to read a name, best first; a way is the words whose mean vector is taken.
 
-    As it stands before all in lower case, which is how GloVe's words are. The parts are never
-    joined without a mark, because sources hold rare words such as "oaktree" whose vectors are poor,
-    and never reduced to the head word, because all "*_tree" would be one.
+    The parts are never joined without a mark, because sources hold rare words such as "oaktree"
+    whose vectors are poor, and never reduced to the head word, because all "*_tree" would be one.
     """
-    ways = [way for spelling in (text, text.lower()) for way in _ways(spelling)]
-    return list(dict.fromkeys(ways))
-
-
-def _ways(text: str) -> list[tuple[str, ...]]:
     parts = tuple(name_parts(text))
-    return [(text,), ("_".join(parts),), parts]
+    ways = [(text,), ("_".join(parts),), parts]
+    return list(dict.fromkeys(ways))
 
 
 def wanted_words(names: Sequence[str], aliases: Mapping[str, str]) -> set[str]:
     """Every word that a reading of the names may ask a source for."""
     ways = (way for name in names for way in readings(aliases.get(name, name)))
-    return {word for way in ways for word in way}
+    return {cased for way in ways for word in way for cased in (word, word.lower())}
 
 
 def resolve(
@@ -84,16 +79,19 @@ def resolve(
     aliases: Mapping[str, str],
     word_vectors: Mapping[str, np.ndarray],
     where: str,
-    hint: str = "",
+    hint: Callable[[list[str]], str] = lambda missing: "",
 ) -> np.ndarray:
     """The vector of every class: the mean over the words of its first reading that is there.
+
+    A word is there as it stands or in lower case; as it stands goes first.
 
     Args:
         names: C class names.
         aliases: Words to read in place of a name.
         word_vectors: The source's vectors, ``[D]`` each.
         where: The source, for error messages.
-        hint: What else to try where names are missing, for the error message.
+        hint: What else to try where names are missing, given the words that are: the end of the
+            error message.
 
     Returns:
         ``[C, D]`` float32.
@@ -102,12 +100,16 @@ def resolve(
         InputError: Naming all classes that have no vector, or a word with a vector that is not
             finite.
     """
-    chosen = {name: _first_there(aliases.get(name, name), word_vectors) for name in names}
-    missing = [_with_alias(name, aliases) for name, words in chosen.items() if words is None]
+    texts = {name: aliases.get(name, name) for name in names}
+    chosen = {name: _first_there(text, word_vectors) for name, text in texts.items()}
+    missing = [name for name, words in chosen.items() if words is None]
     if missing:
+        lacking = {name: _parts_not_there(texts[name], word_vectors) for name in missing}
+        listed = ", ".join(_described(name, aliases, lacking[name]) for name in missing)
+        unknown = list(dict.fromkeys(part for parts in lacking.values() for part in parts))
         raise InputError(
-            f"{where} has no vector for {len(missing)} of {len(names)} class names: "
-            f"{', '.join(missing)}; give other words {ALIAS_SYNTAX}{hint}"
+            f"{where} has no vector for {len(missing)} of {len(names)} class names: {listed}; "
+            f"give other words {ALIAS_SYNTAX}{hint(unknown)}"
         )
     for name, words in chosen.items():
         bad = [word for word in words if not np.isfinite(word_vectors[word]).all()]
@@ -133,9 +135,24 @@ def refuse_equal_vectors(names: Sequence[str], vectors: np.ndarray, where: str) 
 
 
 def _first_there(text: str, word_vectors: Mapping[str, np.ndarray]) -> tuple[str, ...] | None:
-    is_there: Callable[[str], bool] = word_vectors.__contains__
-    return next((way for way in readings(text) if all(map(is_there, way))), None)
+    for way in readings(text):
+        words = tuple(_as_there(word, word_vectors) for word in way)
+        if None not in words:
+            return words
+    return None
 
 
-def _with_alias(name: str, aliases: Mapping[str, str]) -> str:
-    return f"{name} (alias {aliases[name]!r})" if name in aliases else name
+def _as_there(word: str, word_vectors: Mapping[str, np.ndarray]) -> str | None:
+    return next((cased for cased in (word, word.lower()) if cased in word_vectors), None)
+
+
+def _parts_not_there(text: str, word_vectors: Mapping[str, np.ndarray]) -> list[str]:
+    return [part for part in name_parts(text) if _as_there(part, word_vectors) is None]
+
+
+def _described(name: str, aliases: Mapping[str, str], lacking: Sequence[str]) -> str:
+    """A name that has no vector, with its alias and the parts at fault where not all are."""
+    notes = [f"alias {aliases[name]!r}"] if name in aliases else []
+    if len(lacking) < len(name_parts(aliases.get(name, name))):
+        notes.append(f"no {' and '.join(map(repr, lacking))}")
+    return f"{name} ({', '.join(notes)})" if notes else name

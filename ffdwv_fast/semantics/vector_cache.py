@@ -12,9 +12,10 @@ import numpy as np
 
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.extras import need
+from ffdwv_fast.semantics.whole_npz import read_npz
 
 # Raised whenever the same names and source would give other vectors than before.
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 def cached_class_vectors(
@@ -73,8 +74,8 @@ def _cache_folder(cache_dir: str | os.PathLike | None) -> Path:
 
 def _load(entry: Path, key: str, class_count: int) -> np.ndarray | None:
     try:
-        with np.load(entry, allow_pickle=False) as content:
-            stored_key, vectors = str(content["key"]), content["vectors"]
+        content = read_npz(entry)
+        stored_key, vectors = str(content["key"]), content["vectors"]
     except Exception:  # a damaged archive fails in many ways, all of which mean: read again
         return None
     whole = vectors.ndim == 2 and len(vectors) == class_count and vectors.dtype == np.float32

@@ -111,6 +111,17 @@ def test_a_damaged_entry_is_ignored_and_rewritten(damage, vector_file, cache_fol
         np.testing.assert_array_equal(content["vectors"], EXPECTED)
 
 
+def test_a_damaged_header_that_asks_for_fewer_numbers_is_noticed(vector_file, cache_folder):
+    vectors = {name: np.arange(2000.0) + at for at, name in enumerate(NAMES)}
+    vector_file.write_bytes(writers.text_without_header(vectors))
+    class_vectors(NAMES, vector_file)
+    [entry] = entries(cache_folder)
+    whole = entry.read_bytes()
+    assert whole.count(b"(2, 2000)") == 1
+    entry.write_bytes(whole.replace(b"(2, 2000)", b"(2, 1000)"))
+    np.testing.assert_array_equal(class_vectors(NAMES, vector_file), list(vectors.values()))
+
+
 def test_the_argument_goes_before_the_environment(vector_file, cache_folder, tmp_path):
     class_vectors(NAMES, vector_file, cache_dir=tmp_path / "mine" / "deep")
     assert len(entries(tmp_path / "mine" / "deep")) == 1
