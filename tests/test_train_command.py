@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -217,6 +218,18 @@ def test_progress_names_the_soft_term_of_methods_that_have_one(tmp_path, capsys,
     train(tmp_path / "run", "--loader", "torch", "--epochs", "1", "--method", method)
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("epoch 1/1")]
     assert ("kl " in line) == (method == "ffdwv")
+
+
+def test_soft_targets_from_an_array_of_embeddings(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(10, 16))
+    np.save(tmp_path / "clip.npy", rows)
+    options = ("--word-vectors", str(tmp_path / "clip.npy"), "--metric", "cosine")
+    options += ("--temperature", "0.5", "--loader", "torch", "--epochs", "1")
+    made_of = train(tmp_path / "run", *options)["config"]["similarity"]
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    mean_diagonal = (1 / np.exp((unit @ unit.T - 1) / 0.5).sum(axis=1)).mean()
+    assert made_of["mean_diagonal"] == pytest.approx(mean_diagonal, rel=1e-5)
+    assert made_of["source"] == str(tmp_path / "clip.npy")
 
 
 def test_temperature_is_solved_for_a_mean_diagonal(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ffdwv_fast.errors import InputError
+from ffdwv_fast.semantics import array_file
 from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE, bundled_hint, bundled_vectors
 from ffdwv_fast.semantics.gensim_data import downloaded_file
 from ffdwv_fast.semantics.names import (
@@ -41,7 +42,9 @@ def class_vectors(
             class words of CIFAR-10, CIFAR-100 and digits); or a file: word2vec binary or text,
             GloVe text, fastText ``.vec`` or ``.bin``, gensim's ``KeyedVectors.save`` (all but
             fastText ``.bin`` also as .gz or .bz2); or a gensim-data name such as
-            ``"word2vec-google-news-300"``, which is downloaded.
+            ``"word2vec-google-news-300"``, which is downloaded; or a NumPy array ``FILE.npy``,
+            ``[rows, D]`` float16, float32 or float64, whose rows a text file ``FILE.txt`` beside
+            it names with a line each; without one they are the C classes in their order.
         aliases: Words to read in place of a class name, ``{"ray": "stingray"}``.
         cache_dir: Where vectors taken from a file are kept, so that it is read once. Default:
             the environment variable ``FFDWV_CACHE_DIR``, else the user's cache folder.
@@ -68,10 +71,13 @@ def class_vectors(
         path = _source_file(where)
 
         def read():
-            found = read_word_vectors(path, wanted_words(names, aliases), allow_pickle)
+            found = read_word_vectors(path, wanted_words(names, aliases), allow_pickle, names)
             return resolve(names, aliases, found, where, _other_source)
 
-        vectors = cached_class_vectors(path, names, aliases, cache_dir, read)
+        if path.suffix == array_file.SUFFIX:  # as quick as the cache, which knows no names beside
+            vectors = read()
+        else:
+            vectors = cached_class_vectors(path, names, aliases, cache_dir, read)
     refuse_equal_vectors(names, vectors, where)
     return torch.from_numpy(vectors)
 

@@ -1,8 +1,8 @@
-"""Word vectors from a file in any format that gensim reads."""
+"""Word vectors from a file in any format that gensim reads, or an array with names."""
 
 import bz2
 import gzip
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.extras import need
-from ffdwv_fast.semantics import fasttext_check, native_check, word2vec_excerpt
+from ffdwv_fast.semantics import array_file, fasttext_check, native_check, word2vec_excerpt
 from ffdwv_fast.semantics.byte_reader import CutOffError
 from ffdwv_fast.semantics.vector_format import detect_format
 
@@ -23,7 +23,10 @@ _COMPRESSION_MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2"}
 
 
 def read_word_vectors(
-    path: Path, words: Collection[str], allow_pickle: bool = False
+    path: Path,
+    words: Collection[str],
+    allow_pickle: bool = False,
+    class_names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """The vectors of those words that the file holds.
 
@@ -32,9 +35,11 @@ def read_word_vectors(
 
     Args:
         path: word2vec binary or text, GloVe text, fastText ``.vec`` or ``.bin``, or gensim's own
-            ``KeyedVectors.save``; all but fastText ``.bin`` also compressed with gzip or bzip2.
+            ``KeyedVectors.save``, all but fastText ``.bin`` also compressed with gzip or bzip2; or
+            a NumPy ``.npy`` array.
         words: The words wanted.
         allow_pickle: Read ``KeyedVectors.save`` files, which are pickles, too.
+        class_names: The names of an array's rows where no file beside it gives them.
 
     Returns:
         Word -> ``[D]`` float32. Words that the file lacks are left out.
@@ -45,7 +50,7 @@ def read_word_vectors(
             and with it for one that names more than a KeyedVectors needs.
     """
     try:
-        return _read(path, set(words), allow_pickle)
+        return _read(path, set(words), allow_pickle, class_names)
     except InputError:
         raise
     except (CutOffError, EOFError) as error:
@@ -60,7 +65,9 @@ def read_word_vectors(
         ) from error
 
 
-def _read(path: Path, words: set[str], allow_pickle: bool) -> dict[str, np.ndarray]:
+def _read(
+    path: Path, words: set[str], allow_pickle: bool, class_names: Sequence[str] | None
+) -> dict[str, np.ndarray]:
     compression = _compression(path)
     with _OPENERS[compression](path, "rb") as stream:
         found = detect_format(stream, path)
@@ -72,6 +79,10 @@ def _read(path: Path, words: set[str], allow_pickle: bool) -> dict[str, np.ndarr
         )
     if found.kind in ("fasttext-binary", "gensim-native"):
         _require_suffix(path, compression)
+    if found.kind == "array":
+        if compression:
+            raise InputError(f"{path} is a compressed array: unpack it first")
+        return array_file.read(path, words, class_names)
     with _OPENERS[compression](path, "rb") as stream:
         if found.kind == "fasttext-binary":
             if compression:  # gensim would read the vectors from the compressed bytes

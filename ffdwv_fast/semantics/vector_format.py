@@ -13,9 +13,9 @@ _MAX_WIDTH = 1_000_000
 _HEADER = re.compile(rb"\s*(\d{1,18})[ \t]+(\d{1,18})\s*")
 _NO_PART_OF_A_NUMBER = re.compile(rb"[\s_]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_ARRAY_MAGIC = b"\x93NUMPY"
 _OTHER_FILES = {
     b"PK\x03\x04": "is a zip archive: unpack it and give the vector file inside",
-    b"\x93NUMPY": "is a bare array without words: give a word-vector file",
     b"PAR1": "is a Parquet table: give a word-vector file",
     b"\xfd7zXZ": "is xz-compressed: unpack it first",
     b"7z\xbc\xaf": "is a 7z archive: unpack it and give the vector file inside",
@@ -28,9 +28,9 @@ class VectorFormat:
 
     Attributes:
         kind: ``"word2vec-binary"``, ``"word2vec-text"`` (a header line, then as GloVe),
-            ``"headless-text"`` (GloVe), ``"fasttext-binary"`` or ``"gensim-native"``.
+            ``"headless-text"`` (GloVe), ``"fasttext-binary"``, ``"gensim-native"`` or ``"array"``.
         count: Number of vectors that the header promises; None without a header.
-        width: D, from the header or the first line; None for the last two kinds.
+        width: D, from the header or the first line; None for the last three kinds.
     """
 
     kind: str
@@ -50,6 +50,8 @@ def detect_format(stream: BinaryIO, path: Path) -> VectorFormat:
     for magic, what in _OTHER_FILES.items():
         if head.startswith(magic):
             raise InputError(f"{path} {what}")
+    if head.startswith(_ARRAY_MAGIC):
+        return VectorFormat("array")
     if head[0] == 0x80 and 2 <= head[1] <= 5:  # opcode PROTO and its version
         return VectorFormat("gensim-native")
     if is_fasttext(head):

@@ -16,6 +16,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "aliases": folders.aliases,
     "word2vec": vectors.word2vec,
     "vectors-gz-bz2": vectors.compressed,
+    "array": vectors.array,
     "fasttext": vectors.fasttext,
     "gensim": vectors.gensim_native,
     "class-vector-cache": vector_cache.entry,

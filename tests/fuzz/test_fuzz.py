@@ -8,6 +8,7 @@ import pytest
 
 from tests.fuzz.judge import judge
 from tests.fuzz.planted import error
+from tests.fuzz.registry import TARGETS
 
 pytest.importorskip("atheris", reason="there is no atheris for this Python or machine")
 
@@ -25,9 +26,10 @@ def fuzz(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_nothing_is_found_in_a_short_campaign(tmp_path):
-    done = fuzz("--inputs", "14000", "--seconds", "10", "--findings", str(tmp_path))
+    inputs = str(1000 * len(TARGETS))
+    done = fuzz("--inputs", inputs, "--seconds", "10", "--findings", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ", 0 of 14 targets with a finding" in done.stdout
+    assert f", 0 of {len(TARGETS)} targets with a finding" in done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,23 @@ def compressed(folder: Path) -> Target:
     return Target([gzip.compress(content, mtime=0), bz2.compress(content)], check)
 
 
+def array(folder: Path) -> Target:
+    """NumPy's ``.npy``, whose rows are two classes."""
+    names = list(VECTORS)[:2]
+    table = np.array([VECTORS[name] for name in names])
+    seeds = [_npy(table.astype("<f4")), _npy(np.asfortranarray(table.astype(">f2")))]
+
+    def check(data: bytes) -> None:
+        found = _read(folder / "vectors.npy", data, class_names=names)
+        if data.startswith(b"\x93NUMPY"):
+            with np.errstate(over="ignore"):
+                rows = np.load(io.BytesIO(data), allow_pickle=False).astype(np.float32)
+            expected = dict(zip(names, rows, strict=True))
+            expect(_is_reading(found, lambda _: expected, data), f"{found}, not {expected}")
+
+    return Target(seeds, check)
+
+
 def fasttext(folder: Path) -> Target:
     """fastText's ``.bin``."""
     two = dict(list(VECTORS.items())[:2])
@@ -69,7 +87,13 @@ def gensim_native(folder: Path) -> Target:
     return Target(seeds, lambda data: _read(folder / "vectors", data, allow_pickle=True))
 
 
-def _read(path: Path, data: bytes, **options: bool) -> Vectors:
+def _npy(table: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, table)
+    return stream.getvalue()
+
+
+def _read(path: Path, data: bytes, **options: object) -> Vectors:
     path.write_bytes(data)
     found = read_word_vectors(path, WORDS, **options)
     expect(found.keys() <= WORDS, f"{found.keys()} are words that nobody asked for")

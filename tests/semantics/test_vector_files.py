@@ -160,7 +160,6 @@ DAMAGED = {
     "a CSV table": (b"word,x,y\ncat,1,2\n", "no word-vector file"),
     "random bytes": (np.random.default_rng(0).bytes(5000), "no word-vector file"),
     "a zip archive": (b"PK\x03\x04" + bytes(100), "unpack it"),
-    "a bare array": (b"\x93NUMPY\x01\0" + bytes(100), "without words"),
     "fastText cut in the header": (FASTTEXT[:30], "cut off"),
     "fastText cut in the vocabulary": (FASTTEXT[:110], "cut off"),
     "fastText cut in the vectors": (FASTTEXT[: -(17 + 96) - 10], "cut off"),

@@ -87,6 +87,11 @@ def _gensim_word2vec(**options):
     return lambda path: keyed_vectors().save_word2vec_format(str(path), **options)
 
 
+def _array(path: Path) -> None:
+    np.save(path, list(VECTORS.values()))
+    path.with_suffix(".txt").write_text("\n".join(VECTORS), encoding="utf-8")
+
+
 def is_pickle(name: str) -> bool:
     """Whether a file of WRITERS is in gensim's own format."""
     return name.startswith("native")
@@ -116,4 +121,5 @@ WRITERS = {
     "by_gensim.bin": _gensim_word2vec(binary=True),
     "by_gensim.txt": _gensim_word2vec(),
     "by_gensim_headless.txt": _gensim_word2vec(write_header=False),
+    "array.npy": _array,
 }
