@@ -10,6 +10,16 @@ from ffdwv_fast.data.digits import load_digits
 SUFFIXES = ("jpg", "png", "webp")
 
 
+def photograph(width: int, height: int) -> Image.Image:
+    """Waves of every length with noise, so that filters and colours show."""
+    y, x = np.mgrid[0:height, 0:width]
+    waves = np.stack(
+        [127 + 90 * np.sin(x / 17 + c) + 30 * np.cos(y * (c + 1) / 9) for c in (0, 1, 2)]
+    )
+    noise = np.random.default_rng(width).normal(0, 15, waves.shape)
+    return Image.fromarray(np.clip(waves + noise, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+
+
 def write_image(path: Path, seed: int = 0, size: tuple[int, int] = (24, 24), **options) -> Path:
     """An image of random colours in blocks, (width, height), of the format of its name."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,19 +10,10 @@ from ffdwv_fast.data import dali_decoder, image_decoding
 from ffdwv_fast.data.image_decoding import chosen_decoder, decode_images
 from ffdwv_fast.data.image_file import read_image
 from ffdwv_fast.errors import InputError
+from tests.data.folders import photograph
 
 SIDE = 32
 INSIDE = np.s_[1:-1, 1:-1]
-
-
-def photograph(width: int, height: int) -> Image.Image:
-    """Waves of every length with noise, so that filters and colours show."""
-    y, x = np.mgrid[0:height, 0:width]
-    waves = np.stack(
-        [127 + 90 * np.sin(x / 17 + c) + 30 * np.cos(y * (c + 1) / 9) for c in (0, 1, 2)]
-    )
-    noise = np.random.default_rng(width).normal(0, 15, waves.shape)
-    return Image.fromarray(np.clip(waves + noise, 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def with_alpha(image: Image.Image) -> Image.Image:
