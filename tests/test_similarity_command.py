@@ -86,6 +86,7 @@ def test_a_hundred_classes_are_summed_up_in_a_line_each(printed):
         (["--dataset", "digits"], DIGITS_CLASSES),
         (["--dataset", "cifar10", "--classes", "cat,ship"], ("cat", "ship")),
         (["--classes", "cat, oak_tree,one"], ("cat", "oak_tree", "one")),
+        (["--classes", "zebra,Golden-Retriever"], ("zebra", "Golden-Retriever")),
     ],
 )
 def test_which_classes_are_shown(argv, names, printed):

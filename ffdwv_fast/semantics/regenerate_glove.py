@@ -62,7 +62,7 @@ def glove() -> tuple[list[str], np.ndarray]:
 
 
 def imagenet_words() -> set[str]:
-    """The words, in lower case, that the names of ImageNet's 21,843 classes are made of.
+    """The words, in lower case, that the names of ImageNet's 21,844 classes are made of.
 
     Raises:
         InputError: Where timm is not installed.

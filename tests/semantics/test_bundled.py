@@ -38,8 +38,10 @@ def index_and_table():
 
 @pytest.fixture(scope="module")
 def glove(index_and_table):
-    """The source as a dictionary."""
-    return dict(zip(*index_and_table, strict=True))
+    """The source's vectors of the bundled words, by word."""
+    index, table = index_and_table
+    row_of = {word: row for row, word in enumerate(index)}
+    return {word: table[row_of[word]] for word in class_words().keys() | common_words().keys()}
 
 
 @pytest.fixture
