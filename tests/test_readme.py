@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ffdwv_fast import evaluate, export, predict, similarity, train
 from ffdwv_fast.report import __main__ as report
 from ffdwv_fast.reproduce import __main__ as reproduce
-from ffdwv_fast.semantics.bundled import BUNDLED_FILE
+from ffdwv_fast.semantics.bundled import CLASS_WORDS_FILE
 from tests import commands
 from tests.commands import ROOT
 from tests.models.timm_here import imported_timm
@@ -247,7 +247,7 @@ PRINTED = {
 
 def expected_similarity() -> torch.Tensor:
     """S of cat, dog and ship in float64, from the bundled file."""
-    with np.load(BUNDLED_FILE) as asset:
+    with np.load(CLASS_WORDS_FILE) as asset:
         vectors = dict(zip(asset["words"].tolist(), asset["vectors"], strict=True))
     points = np.stack([vectors[word] for word in ("cat", "dog", "ship")]).astype(np.float64)
     distances = np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=2))
