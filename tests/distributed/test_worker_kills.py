@@ -11,8 +11,9 @@ from tests.distributed.worker_kills import EPOCHS, OPTIONS, RESTARTS, difference
 
 def test_rank_0_alone_writes_and_prints(two_processes):
     folder = two_processes.folder / "undisturbed"
-    names = ("config.json", "metrics.jsonl", "summary.json", "model.safetensors", "curves.png")
-    assert {path.name for path in folder.iterdir()} == {*names, "command.json"}
+    logs = ("metrics.jsonl", "metrics.csv", "curves.png")
+    names = (*logs, "config.json", "summary.json", "model.safetensors", "command.json", ".lock")
+    assert {path.name for path in folder.iterdir()} == {*names}
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, EPOCHS + 1))
     assert json.loads((folder / "summary.json").read_text())["hardware"]["processes"] == 2

@@ -18,6 +18,7 @@ from ffdwv_fast.engine import distributed, run_folder
 from ffdwv_fast.engine.network import network_of, why_unfit
 from ffdwv_fast.engine.trained import load_trained
 from ffdwv_fast.engine.weight_copies import WeightCopies
+from ffdwv_fast.models import timm_models
 from ffdwv_fast.models.build import make_model, refuse_unknown_model
 from tests.engine.resident import ResidentLoader
 from tests.engine.stopping import run_in_parts, start
@@ -28,7 +29,7 @@ from tests.reliability.left import left_by
 timm = imported_timm()
 
 # Plain batch normalisation, timm's own, and a transformer, which is made for a size of images.
-NETWORKS = ("test_resnet", "mobilenetv3_small_050", "test_vit")
+NETWORKS = ("test_resnet", "test_efficientnet", "test_vit")
 EACH = pytest.mark.parametrize("name", NETWORKS)
 RUN = ("--dataset", "digits", "--device", "cpu", "--loader", "torch", "--epochs", "1")
 
@@ -74,11 +75,13 @@ def test_the_same_seed_gives_the_same_weights_and_memory_is_channels_last(name):
     assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
-@EACH
-def test_it_compiles_in_one_graph(name):
-    model = make_model(f"timm:{name}", 7, (1, 32, 32)).train()
+def test_it_compiles_in_one_graph_without_counters():
+    model = make_model("timm:test_efficientnet", 7, (1, 32, 32)).train()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     assert torch.equal(compiled(images()), model(images()))
+    counts = [b for n, b in model.named_buffers() if n.endswith("num_batches_tracked")]
+    assert counts
+    assert not any(counts)
 
 
 @EACH
@@ -147,10 +150,10 @@ def test_timm_that_is_not_installed(monkeypatch):
         refuse_unknown_model("timm:resnet18")
 
 
-@pytest.mark.parametrize("name", ["test_vit", "vgg11_bn"])
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext"])
 def test_images_that_are_too_small_are_refused(name):
     config = replace(CONFIG, model=f"timm:{name}")
-    with pytest.raises(InputError, match=rf"timm:{name} .* 1 x 8 x 8 \(.+\); use another network"):
+    with pytest.raises(InputError, match=rf"timm:{name} .* 1 x 8 x 8 \(.+\); use another"):
         network_of(config, 10, (1, 8, 8))
 
 
@@ -166,16 +169,15 @@ def test_batch_normalisation_that_does_more_is_not_synchronised():
     plain = network_of(replace(CONFIG, model="timm:test_resnet"), 10, (1, 32, 32))
     kinds = {type(m) for m in distributed._synchronised(plain).modules()}
     assert nn.SyncBatchNorm in kinds
-    other = network_of(replace(CONFIG, model="timm:mobilenetv3_small_050"), 10, (1, 32, 32))
+    other = network_of(replace(CONFIG, model="timm:test_efficientnet"), 10, (1, 32, 32))
     with pytest.raises(InputError, match="--sync-batch-norm does not go with this network"):
         distributed._synchronised(other)
 
 
-@pytest.mark.parametrize("amp", ["off", "bf16"])
-def test_a_run_that_is_stopped_and_gone_on_with_has_the_same_bits(amp, monkeypatch, tmp_path):
+def test_a_run_that_is_stopped_and_gone_on_with_has_the_same_bits(monkeypatch, tmp_path):
     monkeypatch.setitem(LOADERS, "resident", ResidentLoader)
     monkeypatch.setattr(run_folder, "draw_curves", lambda *_: None)
-    config = replace(CONFIG, model="timm:test_resnet", loader="resident", batch_size=8, amp=amp)
+    config = replace(CONFIG, model="timm:test_resnet", loader="resident", batch_size=8)
     start(config, tmp_path / "whole")
     run_in_parts(config, tmp_path / "parts", 1, 2, 1, 2)
     assert left_by(tmp_path / "parts") == left_by(tmp_path / "whole")
@@ -267,3 +269,20 @@ def test_names_on_the_command_line(options, expected, capsys):
 def test_a_shortcut_is_for_this_packages_own_networks():
     with pytest.raises(InputError, match="--shortcut B is for this package's own networks"):
         train.main([*RUN, "--model", "timm:test_resnet", "--shortcut", "B"])
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_strided_1x1_convolutions_of_few_channels_are_not_channels_last(channels_last):
+    # Else torch's CPU code writes beyond its memory: seen in the stem of mobileone_s0.
+    model = nn.Sequential(nn.Conv2d(3, 4, 1, stride=2), nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 1, 2))
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    timm_models._spare_onednn(model)
+    seen = []
+    model[0].register_forward_hook(lambda _, inputs, out: seen.extend([*inputs, out]))
+    pixels = images((3, 32, 32)).contiguous(memory_format=torch.channels_last)
+    for _ in range(10):
+        model(pixels).sum().backward()
+    assert all(t.is_contiguous() for t in seen)
+    assert model[0].weight.stride() == (3, 1, 1, 1)
+    assert model[2].weight.stride() == ((8, 1, 8, 8) if channels_last else (8, 1, 1, 1))
