@@ -20,6 +20,7 @@ from ffdwv_fast import evaluate, export, predict, similarity, train
 from ffdwv_fast.report import __main__ as report
 from ffdwv_fast.reproduce import __main__ as reproduce
 from ffdwv_fast.semantics.bundled import CLASS_WORDS_FILE
+from ffdwv_fast.training.configuration import configuration
 from tests import commands
 from tests.commands import ROOT
 from tests.models.timm_here import imported_timm
@@ -99,9 +100,9 @@ def _check_command(module: str, arguments: list[str]) -> None:
         commands.parser_of(module).parse_args(own)
         # The other two ask a run's folder or images.
         if module == "ffdwv_fast.train" and not {"--resume", "folder"} & set(own):
-            train.configuration(own)
+            configuration(own)
         if module == "ffdwv_fast.reproduce":
-            train.configuration(of_training)
+            configuration(of_training)
     except SystemExit as stopped:
         if stopped.code != 0:  # as --help has
             pytest.fail(f"{module} refuses {arguments}")

@@ -328,7 +328,9 @@ def test_dali_that_is_not_installed(capsys, monkeypatch, tmp_path):
 
 def test_without_dali_and_native_library_the_loader_is_torch(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "nvidia.dali", None)
-    monkeypatch.setattr("ffdwv_fast.train.why_not_on", lambda device: f"not built for {device}")
+    monkeypatch.setattr(
+        "ffdwv_fast.training.configuration.why_not_on", lambda device: f"not built for {device}"
+    )
     run = train(tmp_path / "run", "--epochs", "1")
     assert run["config"]["loader"] == "torch"
     assert "nor the gpu loader: not built for cpu" in capsys.readouterr().out

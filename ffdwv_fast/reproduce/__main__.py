@@ -28,7 +28,7 @@ from ffdwv_fast.reproduce.store import FinishedRun, finished_runs, run_key
 from ffdwv_fast.reproduce.tables import as_csv, as_json, markdown, records, row
 from ffdwv_fast.reproduce.words import readings, settings
 from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE
-from ffdwv_fast.train import configuration
+from ffdwv_fast.training.configuration import configuration
 
 MOST_JOBS = 4
 

@@ -1,0 +1,1 @@
+"""What the training command is made of: its options, what they come to, what it says."""
