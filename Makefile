@@ -89,10 +89,12 @@ docs: setup
 	  ffdwv_fast '!ffdwv_fast[.].*'
 
 # torch and the build tools first: without build isolation the op is built with the torch that runs it.
+# Named again, as torchvision, which timm needs, would bring the newest one.
 define install
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install torch==$(TORCH) 'setuptools>=77' 'cmake>=3.27' ninja 'pybind11>=2.13'
-	FFDWV_CMAKE_ARGS='$(1)' $(BIN)/python -m pip install --no-build-isolation -e '.[dali,dev]'
+	FFDWV_CMAKE_ARGS='$(1)' $(BIN)/python -m pip install --no-build-isolation -e '.[dali,dev]' \
+	  torch==$(TORCH)
 	@cat $(CMAKE_BUILD)/report.txt
 endef
 
