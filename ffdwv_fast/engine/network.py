@@ -65,5 +65,9 @@ def why_unfit(
 
 
 def without_values(module: nn.Module) -> nn.Module:
-    """A copy in training mode that computes on shapes alone."""
-    return copy.deepcopy(module).to("meta").train()
+    """A copy in training mode that computes on shapes alone.
+
+    It wants no gradients: torch's counter of operations fails where a view of a parameter, a class
+    token say, is handed to a layer.
+    """
+    return copy.deepcopy(module).to("meta").train().requires_grad_(False)

@@ -50,6 +50,27 @@ def test_a_convolution_by_hand():
     assert costs(model, Vanilla(None, 1.0), (3, 8, 8)).test_flops == 2 * multiply_accumulates
 
 
+class Token(nn.Module):
+    """Puts a learned value before those of each image."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 4))
+        self.embed, self.head = nn.Linear(4, 6), nn.Linear(12, 10)
+
+    def forward(self, images):
+        values = self.embed(images.flatten(1)), self.embed(self.token.expand(len(images), 4))
+        return self.head(torch.cat(values, dim=1))
+
+
+def test_a_network_with_a_class_token():
+    model = Token()
+    model(torch.zeros(2, 1, 2, 2)).sum().backward()
+    multiply_accumulates = 2 * 4 * 6 + 12 * 10
+    assert costs(model, Vanilla(None, 1.0), (1, 2, 2)).test_flops == 2 * multiply_accumulates
+    assert all(p.requires_grad for p in model.parameters())
+
+
 def test_a_teacher_counts_in_training_only():
     found = costs(resnet32(100), Taught(resnet110(100)), CIFAR)
     assert found.train_flops == pytest.approx(6.43e8, rel=0.005)  # the paper's KD
