@@ -114,7 +114,7 @@ def _check_installation(words: list[str]) -> None:
         if word.startswith("-"):
             assert word in ("-e", "--no-build-isolation"), word
             continue
-        what, _, extras = word.rstrip("]").partition("[")
+        what, _, extras = word.partition("==")[0].rstrip("]").partition("[")
         assert what in (".", "torch", "numpy", "ffdwv_fast") or what.endswith(".whl"), word
         assert set(filter(None, extras.split(","))) <= set(project["optional-dependencies"]), word
 

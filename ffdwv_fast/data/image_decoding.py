@@ -47,7 +47,7 @@ def chosen_decoder(name: str) -> str:
     """
     if name == "dali" and not dali_available():
         raise InputError(
-            "--decoder dali needs NVIDIA DALI: pip install nvidia-dali-cuda130, or use --decoder "
+            "--decoder dali needs NVIDIA DALI: pip install 'ffdwv_fast[dali]', or use --decoder "
             "pillow"
         )
     if name == "auto":

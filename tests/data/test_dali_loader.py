@@ -23,7 +23,7 @@ def test_without_dali_it_is_not_available():
 @pytest.mark.usefixtures("no_dali")
 def test_without_dali_the_error_names_the_package_and_the_other_loader():
     dataset = digits_like(10)
-    with pytest.raises(InputError, match=r"nvidia-dali-cuda130.*--loader gpu or torch"):
+    with pytest.raises(InputError, match=r"'ffdwv_fast\[dali\]', or use --loader gpu or torch"):
         make_loader(
             "dali", dataset.train, dataset, batch_size=4, device="cpu", seed=0, augment=True
         )

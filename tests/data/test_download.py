@@ -61,7 +61,8 @@ def test_download_is_unpacked_and_read(published, tmp_path):
         assert (data_dir / FOLDER / name).read_bytes() == content
 
 
-def test_download_shows_its_progress(published, tmp_path, capfd):
+def test_download_shows_its_progress_on_a_terminal(published, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     load_cifar("cifar10", tmp_path)
     assert "100%" in capfd.readouterr().err
 

@@ -78,6 +78,6 @@ def test_all_classes_without_a_vector_are_named_with_what_to_do():
     with pytest.raises(InputError) as error:
         similarity(("n1", "cat", "n 2"))
     message = str(error.value)
-    assert "no vector for 2 of 3 class names: n1, n 2;" in message
+    assert "no vector for 2 of 3 class names: n1, n 2 (no '2');" in message
     for remedy in ("--alias NAME=WORDS", "NAME = WORDS in --alias-file FILE", "a vector file"):
         assert remedy in message

@@ -86,7 +86,8 @@ def _files(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [NAME, PARTED])
-def test_a_name_is_downloaded_and_read(name, online, capsys):
+def test_a_name_is_downloaded_and_read(name, online, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     got = class_vectors(["cat", "fire_truck"], name)
     np.testing.assert_array_equal(got, np.array([[0.1, 2, -3.5], [5, 5, 5]], np.float32))
     assert _files(online) == [f"ffdwv_fast/{name}.gz"]
