@@ -35,6 +35,6 @@ RECIPES = {
         "resnet20", epochs=12, batch_size=32, lr=0.05, weight_decay=1e-4, teacher_model="resnet20"
     ),
     "folder": Recipe(
-        "resnet20", epochs=30, batch_size=32, lr=0.05, weight_decay=5e-4, teacher_model="resnet56"
+        "resnet20", epochs=24, batch_size=32, lr=0.05, weight_decay=5e-4, teacher_model="resnet56"
     ),
 }

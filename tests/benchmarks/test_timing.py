@@ -70,7 +70,8 @@ def test_load_of_other_processes_is_seen(tmp_path):
 def test_garbage_collector_is_off_while_timing_and_back_on_after():
     seen = []
     interleave({"a": lambda: seen.append(gc.isenabled()) or 1.0}, rounds=2, seconds=60)
-    assert seen == [False, False]
+    assert len(seen) >= 2  # more where the machine was not quiet
+    assert not any(seen)
     assert gc.isenabled()
 
 
