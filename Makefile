@@ -27,7 +27,7 @@ help:
 	@echo 'make setup                only prepare $(VENV), for this machine'
 	@echo 'make setup-tests          only prepare $(VENV), for every GPU and with the C++ tests'
 	@echo 'make test-sanitizers      the native code under ASan, UBSan and TSan: the whole op test suite'
-	@echo 'make fuzz                 a million damaged files for every reader of files: 20 minutes'
+	@echo 'make fuzz                 a million damaged files for the readers of files: an hour'
 	@echo 'make test-torch-versions  the op, built once, in torch 2.11.0, 2.13.0 and 2.14.1 (5 GB)'
 	@echo 'make wheel               the package for this platform, for every Python and GPU: dist/'
 	@echo 'make test-wheel          that wheel in an empty environment: the loss, then the trainer (2 GB)'
