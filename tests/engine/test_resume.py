@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def test_the_loss_scale_and_what_it_skips_go_on(kind, tmp_path):
 
     whole = make()
     expected = [r._asdict() for r in whole.train(Silent()) if r is not None]
-    records, state = [], None
+    records, scales, state = [], [], None
     for _ in range(3 * EVENTS):
         trainer = make()
         if state is not None:
@@ -179,6 +180,7 @@ def test_the_loss_scale_and_what_it_skips_go_on(kind, tmp_path):
         record = next(trainer.train(Silent()))
         if record is not None:
             records.append(record._asdict())
+        scales.append(trainer.precision.scaler.get_scale())
         write_tensors(tmp_path / "state", *trainer.state())
         state = read_tensors(tmp_path / "state", "--out")
     for record in (*expected, *records):
@@ -188,6 +190,8 @@ def test_the_loss_scale_and_what_it_skips_go_on(kind, tmp_path):
     skipped = [record["skipped_steps"] for record in records]
     assert skipped[0] > 0
     assert min(skipped) == 0
+    assert min(scales) < 2.0**127  # halved
+    assert any(after == 2 * before for before, after in pairwise(scales))  # and doubled again
     assert trainer.precision.scaler.state_dict() == whole.precision.scaler.state_dict()
     tensors = whole.state()[0]
     assert all(torch.equal(state[0][name], tensor) for name, tensor in tensors.items())
