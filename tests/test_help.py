@@ -51,7 +51,7 @@ def test_every_option_is_explained(name):
 
 
 def test_the_commands_are_found():
-    own = ("evaluate", "export", "predict", "report", "reproduce", "similarity", "train")
+    own = ("choose", "evaluate", "export", "predict", "report", "reproduce", "similarity", "train")
     assert {f"ffdwv_fast.{name}" for name in own} < set(commands.names())
     assert "benchmarks.gpu_suite" in commands.names()
 

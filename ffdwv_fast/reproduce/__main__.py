@@ -10,6 +10,7 @@ import io
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -17,16 +18,17 @@ import torch
 
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.command import ArgumentParser, positive_float, positive_int, run_command
+from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.folder_lock import locked_folder
 from ffdwv_fast.models.build import as_file_name, refuse_unknown_model
-from ffdwv_fast.reproduce.page import Section, as_page
-from ffdwv_fast.reproduce.pictures import draw_learning_curves, draw_similarity
+from ffdwv_fast.reproduce.page import Section, as_page, text_of
+from ffdwv_fast.reproduce.pictures import draw_differences, draw_learning_curves, draw_similarity
 from ffdwv_fast.reproduce.plans import PLANS, ROLES, Arm, Plan, arms, options, order, unregistered
 from ffdwv_fast.reproduce.runner import Job, Workshop, available_cores
 from ffdwv_fast.reproduce.store import FinishedRun, finished_runs, run_key
 from ffdwv_fast.reproduce.tables import as_csv, as_json, markdown, records, row
-from ffdwv_fast.reproduce.words import readings, settings
+from ffdwv_fast.reproduce.words import answers, readings, recipes_of, settings
 from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE
 from ffdwv_fast.training.configuration import configuration
 
@@ -79,7 +81,8 @@ def parser() -> ArgumentParser:
         "--page",
         type=Path,
         metavar="FILE",
-        help="Markdown with all tables and pictures (default: results.md in --output)",
+        help="Markdown with all tables and pictures; what other calls wrote there stays (default: "
+        "results.md in --output)",
     )
     files.add_argument(
         "--results",
@@ -124,9 +127,10 @@ class Reproduction:
             for own in self.arms.values()
             for arm in own
         }
+        self.configs = {arm: _configuration(own) for arm, own in self.options.items()}
         self.runs = order(self.options, range(args.seeds))
         self.keys = {
-            (arm, seed): _key([*self.options[arm], "--seed", str(seed)]) for arm, seed in self.runs
+            (arm, seed): run_key(replace(self.configs[arm], seed=seed)) for arm, seed in self.runs
         }
 
     def _arms(self, plan: Plan) -> list[Arm]:
@@ -163,9 +167,9 @@ class Reproduction:
         return [f"Skipped: {arm.label}, as no method {arm.method} is registered." for arm in own]
 
 
-def _key(argv: Sequence[str]) -> str:
+def _configuration(argv: Sequence[str]) -> TrainConfig:
     with contextlib.redirect_stdout(io.StringIO()):
-        return run_key(configuration(list(argv)))
+        return configuration(list(argv))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -205,6 +209,7 @@ def _check(args: Namespace, extra: Sequence[str]) -> None:
             refuse_unknown_model(name)
     except InputError as error:
         raise InputError(f"--models {error}") from None
+    text_of(_page(args))
     own = {"--seed", "--seeds", "--out", "--method", "--dataset", "--model", "--validation"}
     for option in extra:
         if option.partition("=")[0] in own:
@@ -237,29 +242,39 @@ def _report(wanted: Reproduction) -> None:
         for plan in wanted.plans
     ]
     print("\n".join(["", *(section.text for section in sections)]))
-    page = wanted.args.page or wanted.args.output / "results.md"
-    _write(page, as_page(sections, page.parent))
+    page = _page(wanted.args)
+    _write(page, as_page(sections, page.parent, text_of(page)))
     print(f"tables and pictures: {wanted.args.output}; all on one page: {page}")
 
 
 def _table(wanted: Reproduction, plan: Plan, results: dict[Arm, dict[int, FinishedRun]]) -> Section:
     output, own = wanted.args.output, {arm: results[arm] for arm in wanted.arms[plan.name]}
     rows = [row(arm, plan.against, own) for arm in own]
-    sentences = [*readings(rows), *settings(own), *wanted.left_out(plan)]
+    said = answers(plan.questions, own) if plan.questions else readings(rows)
+    sentences = [*said, *settings(own), *wanted.left_out(plan)]
     text, found = markdown(plan, rows, sentences), records(plan, rows)
     for suffix, content in (("md", text), ("csv", as_csv(found)), ("json", as_json(found))):
         _write(output / f"{plan.name}.{suffix}", content)
-    return Section(text, _drawn(lambda: draw_learning_curves(own, output, plan.name)))
+    pictures = _drawn(lambda: draw_learning_curves(own, output, plan.name))
+    pictures += _drawn(lambda: draw_differences(rows, output, plan.name))
+    recipes = recipes_of({arm: [wanted.configs[arm]] for arm in own})
+    return Section("; ".join([plan.name, *recipes]), text, pictures)
 
 
 def _similarities(wanted: Reproduction, plan: Plan) -> Section:
     pictures: list[Path] = []
-    for dataset in wanted.args.datasets or plan.datasets:
+    datasets = wanted.args.datasets or plan.datasets
+    for dataset in datasets:
         for source in wanted.sources:
             pictures += _drawn(
                 lambda d=dataset, s=source: draw_similarity(d, s, wanted.args.output)
             )
-    return Section(f"## {plan.title}\n", pictures)
+    key = " ".join([plan.name, *datasets, *(Path(source).name for source in wanted.sources)])
+    return Section(key, f"## {plan.title} ({', '.join(datasets)})\n", pictures)
+
+
+def _page(args: Namespace) -> Path:
+    return args.page or args.output / "results.md"
 
 
 def _drawn(draw: Callable[[], list[Path]]) -> list[Path]:

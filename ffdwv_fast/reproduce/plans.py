@@ -60,6 +60,20 @@ ROLES = {
 CONTROLS = ("ffdwv-permuted", "label-smoothing", "double-ce", "ffdwv-reverse")
 
 
+class Question(NamedTuple):
+    """What the difference between two methods says.
+
+    Attributes:
+        part: of the method that one has and the other lacks.
+        method: a name in METHODS, as is `other`.
+        other: compared with on the same seeds, and with the same vectors if it uses some.
+    """
+
+    part: str
+    method: str
+    other: str
+
+
 class Plan(NamedTuple):
     """A table or figure.
 
@@ -70,6 +84,7 @@ class Plan(NamedTuple):
         small: methods with the small network.
         large: methods with the large network.
         against: the methods that each arm is compared with, on the same seeds.
+        questions: that its arms answer, if it is about the parts of a method.
     """
 
     name: str
@@ -78,6 +93,7 @@ class Plan(NamedTuple):
     small: tuple[str, ...]
     large: tuple[str, ...]
     against: tuple[str, ...]
+    questions: tuple[Question, ...] = ()
 
 
 CIFAR = ("cifar10", "cifar100")
@@ -102,6 +118,14 @@ PLANS = {
             small=(*PAIR, *CONTROLS),
             large=(),
             against=("vanilla", "ffdwv"),
+            questions=(
+                Question("all of it", "ffdwv", "vanilla"),
+                Question("the doubled scale", "double-ce", "vanilla"),
+                Question("softness at that scale", "label-smoothing", "double-ce"),
+                Question("the words, beside equal neighbours", "ffdwv", "label-smoothing"),
+                Question("the words, beside wrong neighbours", "ffdwv", "ffdwv-permuted"),
+                Question("KL's direction", "ffdwv", "ffdwv-reverse"),
+            ),
         ),
     )
 }

@@ -58,7 +58,7 @@ def row(arm: Arm, against: Sequence[str], results: Results) -> Row:
     differences = {}
     for method in against:
         other = _opposite(arm, method, results)
-        found = other and paired_difference(_errors(runs), _errors(results[other]))
+        found = other and difference(arm, other, results)
         if found:
             differences[method] = found
     last = next(iter(runs.values())).summary if runs else {}
@@ -71,6 +71,11 @@ def row(arm: Arm, against: Sequence[str], results: Results) -> Row:
         {n: s for n in METRICS if (s := _of_all(runs, f"test_{n}")) is not None},
         {n: last[n] for n in ("train_flops", "test_flops", "parameters") if n in last},
     )
+
+
+def difference(arm: Arm, other: Arm, results: Results) -> PairedDifference | None:
+    """An arm's error minus another one's over the seeds of both; None where they share no seed."""
+    return paired_difference(_errors(results.get(arm, {})), _errors(results.get(other, {})))
 
 
 def _opposite(arm: Arm, method: str, results: Results) -> Arm | None:
@@ -100,7 +105,8 @@ def markdown(plan: Plan, rows: Sequence[Row], sentences: Sequence[str]) -> str:
         rows: in order.
         sentences: on these rows, to stand before the general notes.
     """
-    parts = [f"## {plan.title}", _table(_error_cells(plan, rows))]
+    datasets = ", ".join(dict.fromkeys(row.arm.dataset for row in rows))
+    parts = [f"## {plan.title} ({datasets})", _table(_error_cells(plan, rows))]
     if any(r.metrics for r in rows):
         parts += ["Means over the same seeds:", _table(_metric_cells(rows))]
     notes = [*sentences, *_notes(rows)]

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from ffdwv_fast.engine.config import TrainConfig
+from ffdwv_fast.reproduce.plans import Arm, Question
 from ffdwv_fast.reproduce.statistics import CONFIDENCE, PairedDifference
 from ffdwv_fast.reproduce.store import FinishedRun
-from ffdwv_fast.reproduce.tables import Results, Row
+from ffdwv_fast.reproduce.tables import Results, Row, difference
 
 SETTINGS = ("epochs", "train_limit", "batch_size", "lr", "weight_decay", "amp", "loss_scale")
 
@@ -17,25 +18,46 @@ def readings(rows: Sequence[Row]) -> list[str]:
         rows: of the table.
     """
     return [
-        f"{row.arm.label}: {_reading(difference)} {method}{_n(difference)}."
+        f"{row.arm.label}: {_reading(difference, method)}."
         for row in rows
         for method, difference in row.differences.items()
     ]
 
 
-def _n(d: PairedDifference) -> str:
-    return f" (n = {d.n})" if d.n > 1 else ""
+def answers(questions: Sequence[Question], results: Results) -> list[str]:
+    """A sentence for each question, data set, network and source of vectors.
+
+    Args:
+        questions: of a plan.
+        results: finished runs by arm and seed.
+    """
+    found = []
+    for question in questions:
+        for arm in (arm for arm in results if arm.method == question.method):
+            for other in (a for a in results if a.method == question.other):
+                d = difference(arm, other, results) if _alike(arm, other) else None
+                if d is not None:
+                    found.append(
+                        f"{question.part} ({arm.label} minus {other.method}): "
+                        f"{_reading(d, other.method)}."
+                    )
+    return found
 
 
-def _reading(d: PairedDifference) -> str:
+def _alike(arm: Arm, other: Arm) -> bool:
+    same = (arm.dataset, arm.model) == (other.dataset, other.model)
+    return same and (not arm.words or not other.words or arm.words == other.words)
+
+
+def _reading(d: PairedDifference, method: str) -> str:
     if d.low is None:
-        return f"{_amount(d.mean)} than in the one run of"
+        return f"{_amount(d.mean)} than in the one run of {method}"
     if d.low > 0 or d.high < 0:
         ends = sorted((abs(d.low), abs(d.high)))
-        return f"{_amount(d.mean)} ({ends[0]:.2f} to {ends[1]:.2f}) than with"
+        return f"{_amount(d.mean)} ({ends[0]:.2f} to {ends[1]:.2f}) than with {method} (n = {d.n})"
     return (
         f"no difference is shown; the {100 * CONFIDENCE:.0f} % interval goes from {-d.low:.2f} "
-        f"points fewer errors to {d.high:.2f} points more than with"
+        f"points fewer errors to {d.high:.2f} points more than with {method} (n = {d.n})"
     )
 
 
@@ -44,17 +66,31 @@ def _amount(points: float) -> str:
 
 
 def settings(results: Results) -> list[str]:
-    """A line on how the runs of each data set and network were trained, and one on where."""
-    groups: dict[tuple[str, str], list[FinishedRun]] = {}
-    for arm, runs in results.items():
-        groups.setdefault((arm.dataset, arm.model), []).extend(runs.values())
-    lines = [f"{' '.join(names)}: {_recipe(runs)}." for names, runs in groups.items() if runs]
-    everything = [run for runs in groups.values() for run in runs]
+    """A line on how the runs of each data set and network were trained, and one on where.
+
+    Args:
+        results: finished runs by arm and seed.
+    """
+    trained = {arm: [run.config for run in runs.values()] for arm, runs in results.items() if runs}
+    everything = [run for runs in results.values() for run in runs.values()]
+    lines = [f"{recipe}." for recipe in recipes_of(trained)]
     return lines + ([f"Trained on {_machines(everything)}."] if everything else [])
 
 
-def _recipe(runs: Sequence[FinishedRun]) -> str:
-    texts = {name: _values(name, [run.config for run in runs]) for name in SETTINGS}
+def recipes_of(configs: Mapping[Arm, Sequence[TrainConfig]]) -> list[str]:
+    """How the runs of each data set and network are trained, in a few words for each.
+
+    Args:
+        configs: by arm.
+    """
+    groups: dict[tuple[str, str], list[TrainConfig]] = {}
+    for arm, own in configs.items():
+        groups.setdefault((arm.dataset, arm.model), []).extend(own)
+    return [f"{' '.join(names)}: {_recipe(own)}" for names, own in groups.items()]
+
+
+def _recipe(configs: Sequence[TrainConfig]) -> str:
+    texts = {name: _values(name, configs) for name in SETTINGS}
     images = texts.pop("train_limit").replace("None", "all")
     parts = [f"{name.replace('_', ' ')} {text}" for name, text in texts.items()]
     return ", ".join([f"training images: {images}", *parts])

@@ -103,8 +103,23 @@ def test_one_page_has_the_tables_and_links_the_pictures(undisturbed, tmp_path, c
     text = page.read_text()
     assert (undisturbed / "table2.md").read_text() in text
     assert "digits resnet8: training images: 100, epochs 2, batch size 32, lr 0.05" in text
-    (link,) = re.findall(r"!\[.*]\((.*)\)", text)
-    assert (page.parent / link).resolve() == undisturbed / "table2-digits-resnet8.png"
+    links = [(page.parent / link).resolve() for link in re.findall(r"!\[.*]\((.*)\)", text)]
+    names = ("table2-digits-resnet8.png", "table2-digits-resnet8-differences.png")
+    assert links == [undisturbed / name for name in names]
+    assert all(link.read_bytes().startswith(b"\x89PNG") for link in links)
+
+
+def test_a_page_is_shared_by_calls(undisturbed, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    table = [*TINY, "--output", str(undisturbed), "--page", str(page), *TRAINING]
+    main(table)
+    once = page.read_text()
+    main(["figure2", "--dataset", "digits", "--output", str(tmp_path), "--page", str(page)])
+    both = page.read_text()
+    assert both.startswith(once)
+    assert "## Figure 2" in both[len(once) :]
+    main(table)
+    assert page.read_text() == both
 
 
 def test_no_run_begins_that_the_time_left_does_not_allow(undisturbed, tmp_path, capsys):

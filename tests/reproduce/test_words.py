@@ -2,10 +2,11 @@
 
 import pytest
 
-from ffdwv_fast.reproduce.plans import Arm
+from ffdwv_fast.reproduce.plans import Arm, Question
 from ffdwv_fast.reproduce.statistics import PairedDifference
+from ffdwv_fast.reproduce.store import FinishedRun
 from ffdwv_fast.reproduce.tables import Row
-from ffdwv_fast.reproduce.words import readings
+from ffdwv_fast.reproduce.words import answers, readings
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,36 @@ def test_reading(difference, words):
     n = difference[2]
     expected = f"digits resnet8 double-ce: {words}{f' (n = {n})' if n > 1 else ''}."
     assert readings([row]) == [expected]
+
+
+def runs_with(errors):
+    """Runs by seed, of which nothing but the error is asked."""
+    return {
+        seed: FinishedRun(None, None, {"test_error": error}) for seed, error in enumerate(errors)
+    }
+
+
+def test_questions_are_answered_by_the_pairs_that_say_something_of_them():
+    glove, other = (Arm("digits", "resnet8", "ffdwv", words) for words in ("glove-6b-50d", "w.bin"))
+    results = {
+        Arm("digits", "resnet8", "vanilla"): runs_with([10.0, 12.0]),
+        glove: runs_with([9.0, 11.0]),
+        other: runs_with([8.0]),
+        Arm("digits", "resnet8", "label-smoothing"): runs_with([9.5, 11.5]),
+        Arm("digits", "resnet20", "vanilla"): runs_with([1.0, 1.0]),
+    }
+    questions = [
+        Question("all of it", "ffdwv", "vanilla"),
+        Question("the words", "ffdwv", "label-smoothing"),
+        Question("the scale", "double-ce", "vanilla"),
+    ]
+    fewer = "points fewer errors"
+    assert answers(questions, results) == [
+        f"all of it (digits resnet8 ffdwv glove-6b-50d minus vanilla): 1.00 {fewer} (1.00 to 1.00) "
+        "than with vanilla (n = 2).",
+        f"all of it (digits resnet8 ffdwv w.bin minus vanilla): 2.00 {fewer} than in the one run "
+        "of vanilla.",
+        # Not of w.bin: that label-smoothing has the softness of the other vectors.
+        f"the words (digits resnet8 ffdwv glove-6b-50d minus label-smoothing): 0.50 {fewer} "
+        "(0.50 to 0.50) than with label-smoothing (n = 2).",
+    ]
