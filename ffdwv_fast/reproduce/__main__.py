@@ -9,30 +9,28 @@ import contextlib
 import io
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import torch
 
-from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.command import ArgumentParser, positive_float, positive_int, run_command
 from ffdwv_fast.engine.config import TrainConfig
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.folder_lock import locked_folder
 from ffdwv_fast.models.build import as_file_name, refuse_unknown_model
-from ffdwv_fast.reproduce.page import Section, as_page, text_of
-from ffdwv_fast.reproduce.pictures import draw_differences, draw_learning_curves, draw_similarity
+from ffdwv_fast.reproduce.page import as_page, text_of
 from ffdwv_fast.reproduce.plans import PLANS, ROLES, Arm, Plan, arms, options, order, unregistered
 from ffdwv_fast.reproduce.runner import Job, Workshop, available_cores
-from ffdwv_fast.reproduce.store import FinishedRun, finished_runs, run_key
-from ffdwv_fast.reproduce.tables import as_csv, as_json, markdown, records, row
-from ffdwv_fast.reproduce.words import answers, readings, recipes_of, settings
+from ffdwv_fast.reproduce.sections import similarity_section, table_section, write_text
+from ffdwv_fast.reproduce.store import FinishedRun, collection, finished_runs, run_key
 from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE
 from ffdwv_fast.training.configuration import configuration
 
 MOST_JOBS = 4
+COLLECTION = "runs.jsonl"
 
 
 def parser() -> ArgumentParser:
@@ -89,8 +87,9 @@ def parser() -> ArgumentParser:
         type=Path,
         action="append",
         default=[],
-        metavar="DIR",
-        help="more folders with finished runs, of other machines or days; may be repeated",
+        metavar="PATH",
+        help="more finished runs, of other machines or days: a folder, or the "
+        f"{COLLECTION} that this command wrote; may be repeated",
     )
     work = p.add_argument_group("work")
     work.add_argument(
@@ -136,11 +135,14 @@ class Reproduction:
     def _arms(self, plan: Plan) -> list[Arm]:
         return arms(plan, self.args.datasets, self.args.models, self.sources)
 
+    def finished(self) -> dict[str, FinishedRun]:
+        """Every finished run that there is, wanted or not, by key."""
+        own = [self.args.output / name for name in ("runs", "teachers", COLLECTION)]
+        return finished_runs([*own, *self.args.results])
+
     def results(self) -> dict[Arm, dict[int, FinishedRun]]:
         """The finished runs by arm and seed."""
-        args = self.args
-        own = [args.output / "runs", args.output / "teachers"]
-        finished = finished_runs([*own, *args.results])
+        finished = self.finished()
         found: dict[Arm, dict[int, FinishedRun]] = {arm: {} for arm in self.options}
         for (arm, seed), key in self.keys.items():
             if key in finished:
@@ -209,6 +211,9 @@ def _check(args: Namespace, extra: Sequence[str]) -> None:
             refuse_unknown_model(name)
     except InputError as error:
         raise InputError(f"--models {error}") from None
+    for place in args.results:
+        if not place.exists():
+            raise InputError(f"--results {place}: there is no such folder or file")
     text_of(_page(args))
     own = {"--seed", "--seeds", "--out", "--method", "--dataset", "--model", "--validation"}
     for option in extra:
@@ -236,58 +241,28 @@ def _work(wanted: Reproduction) -> Workshop:
 
 
 def _report(wanted: Reproduction) -> None:
-    results = wanted.results()
+    results, args = wanted.results(), wanted.args
     sections = [
-        _similarities(wanted, plan) if plan.name == "figure2" else _table(wanted, plan, results)
+        similarity_section(plan, args.datasets or plan.datasets, wanted.sources, args.output)
+        if plan.name == "figure2"
+        else table_section(
+            plan,
+            {arm: wanted.configs[arm] for arm in wanted.arms[plan.name]},
+            {arm: results[arm] for arm in wanted.arms[plan.name]},
+            wanted.left_out(plan),
+            args.output,
+        )
         for plan in wanted.plans
     ]
     print("\n".join(["", *(section.text for section in sections)]))
-    page = _page(wanted.args)
-    _write(page, as_page(sections, page.parent, text_of(page)))
-    print(f"tables and pictures: {wanted.args.output}; all on one page: {page}")
-
-
-def _table(wanted: Reproduction, plan: Plan, results: dict[Arm, dict[int, FinishedRun]]) -> Section:
-    output, own = wanted.args.output, {arm: results[arm] for arm in wanted.arms[plan.name]}
-    rows = [row(arm, plan.against, own) for arm in own]
-    said = answers(plan.questions, own) if plan.questions else readings(rows)
-    sentences = [*said, *settings(own), *wanted.left_out(plan)]
-    text, found = markdown(plan, rows, sentences), records(plan, rows)
-    for suffix, content in (("md", text), ("csv", as_csv(found)), ("json", as_json(found))):
-        _write(output / f"{plan.name}.{suffix}", content)
-    pictures = _drawn(lambda: draw_learning_curves(own, output, plan.name))
-    pictures += _drawn(lambda: draw_differences(rows, output, plan.name))
-    recipes = recipes_of({arm: [wanted.configs[arm]] for arm in own})
-    return Section("; ".join([plan.name, *recipes]), text, pictures)
-
-
-def _similarities(wanted: Reproduction, plan: Plan) -> Section:
-    pictures: list[Path] = []
-    datasets = wanted.args.datasets or plan.datasets
-    for dataset in datasets:
-        for source in wanted.sources:
-            pictures += _drawn(
-                lambda d=dataset, s=source: draw_similarity(d, s, wanted.args.output)
-            )
-    key = " ".join([plan.name, *datasets, *(Path(source).name for source in wanted.sources)])
-    return Section(key, f"## {plan.title} ({', '.join(datasets)})\n", pictures)
+    write_text(args.output / COLLECTION, collection(wanted.finished().values()))
+    page = _page(args)
+    write_text(page, as_page(sections, page.parent, text_of(page)))
+    print(f"tables and pictures: {args.output}; all on one page: {page}")
 
 
 def _page(args: Namespace) -> Path:
     return args.page or args.output / "results.md"
-
-
-def _drawn(draw: Callable[[], list[Path]]) -> list[Path]:
-    try:
-        return [path for path in draw() if path.suffix == ".png"]
-    except ImportError as error:
-        print(f"no picture: {error}")
-        return []
-
-
-def _write(path: Path, text: str) -> None:
-    with replaced_file(path) as stream:
-        stream.write(text.encode())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ METRICS = {
     "errors_in_superclass": "errors inside the superclass, %",
     "confusion_correlation": "rank correlation of confusions and S",
 }
+TIMES = {"seconds": "seconds a run, evaluation included", "images_per_second": "images/s"}
 NOTHING = "-"
 
 
@@ -35,6 +36,7 @@ class Row(NamedTuple):
         differences: this arm's error minus another one's, by that one's method.
         metrics: by name in METRICS; without those that some run lacks.
         costs: train_flops, test_flops and parameters; empty without runs.
+        times: what was measured of these runs, by name in TIMES; empty without runs.
     """
 
     arm: Arm
@@ -44,6 +46,7 @@ class Row(NamedTuple):
     differences: dict[str, PairedDifference]
     metrics: dict[str, Sample]
     costs: dict[str, int]
+    times: dict[str, Sample]
 
 
 def row(arm: Arm, against: Sequence[str], results: Results) -> Row:
@@ -70,6 +73,7 @@ def row(arm: Arm, against: Sequence[str], results: Results) -> Row:
         differences,
         {n: s for n in METRICS if (s := _of_all(runs, f"test_{n}")) is not None},
         {n: last[n] for n in ("train_flops", "test_flops", "parameters") if n in last},
+        {n: s for n in TIMES if (s := _of_all(runs, n)) is not None},
     )
 
 
@@ -124,7 +128,7 @@ def _table(cells: Sequence[Sequence[str]]) -> str:
 
 
 def _error_cells(plan: Plan, rows: Sequence[Row]) -> list[list[str]]:
-    head = ["data set", "network", "method", "words", "paper, %", "ours, %", "n"]
+    head = [*_ARM, "paper, %", "ours, %", "n"]
     head += [f"minus {method} [95 % interval], n" for method in plan.against]
     head += ["TrCost", "paper's", "TeCost", "paper's", "parameters"]
     return [head, *(_error_line(plan, r) for r in rows)]
@@ -132,7 +136,7 @@ def _error_cells(plan: Plan, rows: Sequence[Row]) -> list[list[str]]:
 
 def _error_line(plan: Plan, r: Row) -> list[str]:
     arm, paper = r.arm, PAPER.get((r.arm.dataset, r.arm.model, r.arm.method))
-    line = [arm.dataset, arm.model, arm.method, arm.words or NOTHING]
+    line = _arm_cells(arm)
     spread = "" if paper is None or paper.spread is None else f" ± {paper.spread}"
     line += [NOTHING if paper is None else f"{paper.error}{spread}"]
     line += [_sample(r.error, 2), str(len(r.seeds))]
@@ -147,13 +151,46 @@ def _error_line(plan: Plan, r: Row) -> list[str]:
 
 def _metric_cells(rows: Sequence[Row]) -> list[list[str]]:
     shown = [name for name in METRICS if any(name in r.metrics for r in rows)]
-    head = ["data set", "network", "method", "words", *(METRICS[name] for name in shown)]
-    lines = []
-    for r in rows:
-        if r.metrics:
-            arm = [r.arm.dataset, r.arm.model, r.arm.method, r.arm.words or NOTHING]
-            lines.append(arm + [_sample(r.metrics.get(name), 3) for name in shown])
+    head = [*_ARM, *(METRICS[name] for name in shown)]
+    lines = [
+        [*_arm_cells(r.arm), *(_sample(r.metrics.get(name), 3) for name in shown)]
+        for r in rows
+        if r.metrics
+    ]
     return [head, *lines]
+
+
+_ARM = ("data set", "network", "method", "words")
+
+
+def _arm_cells(arm: Arm) -> list[str]:
+    return [arm.dataset, arm.model, arm.method, arm.words or NOTHING]
+
+
+def times_markdown(rows: Sequence[Row]) -> str:
+    """How long the runs took, which is no property of a method: apart from the other tables.
+
+    Args:
+        rows: in order.
+    """
+    head = [*_ARM, *TIMES.values(), "n"]
+    lines = [
+        [*_arm_cells(r.arm), *(_sample(r.times.get(name), 0) for name in TIMES), str(len(r.seeds))]
+        for r in rows
+        if r.times
+    ]
+    return f"Measured time:\n\n{_table([head, *lines])}\n" if lines else ""
+
+
+def time_records(plan: Plan, rows: Sequence[Row]) -> list[dict[str, object]]:
+    """The same, unrounded, a dictionary for each row."""
+    return [
+        {
+            **_arm_record(plan, r),
+            **{name: _dictionary(r.times.get(name)) for name in TIMES},
+        }
+        for r in rows
+    ]
 
 
 def _sample(s: Sample | None, digits: int) -> str:
@@ -203,10 +240,7 @@ def records(plan: Plan, rows: Sequence[Row]) -> list[dict[str, object]]:
 def _record(plan: Plan, r: Row) -> dict[str, object]:
     paper = PAPER.get((r.arm.dataset, r.arm.model, r.arm.method))
     found: dict[str, object] = {
-        "table": plan.name,
-        **r.arm._asdict(),
-        "source": r.arm.words or None,
-        "seeds": list(r.seeds),
+        **_arm_record(plan, r),
         "paper": None if paper is None else paper._asdict(),
         "error": _dictionary(r.error),
         "peer_error": _dictionary(r.peer_error),
@@ -214,6 +248,15 @@ def _record(plan: Plan, r: Row) -> dict[str, object]:
     found |= {f"minus_{method}": _dictionary(r.differences.get(method)) for method in plan.against}
     found |= {name: _dictionary(r.metrics.get(name)) for name in FinalMetrics._fields}
     return found | {n: r.costs.get(n) for n in ("train_flops", "test_flops", "parameters")}
+
+
+def _arm_record(plan: Plan, r: Row) -> dict[str, object]:
+    return {
+        "table": plan.name,
+        **r.arm._asdict(),
+        "source": r.arm.words or None,
+        "seeds": list(r.seeds),
+    }
 
 
 def _dictionary(values: Sample | PairedDifference | None) -> dict[str, object] | None:

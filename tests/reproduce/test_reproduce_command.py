@@ -78,6 +78,35 @@ def test_another_configuration_and_other_folders(undisturbed, tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_collection_is_enough_for_the_tables(undisturbed, tmp_path, capsys):
+    (tmp_path / "runs.jsonl").write_bytes((undisturbed / "runs.jsonl").read_bytes())
+    main([*TINY, "--output", str(tmp_path), *TRAINING])
+    assert "4 runs: 4 done, 0 to do" in capsys.readouterr().out
+    for name in (*TABLES, "table2-times.csv", "runs.jsonl"):
+        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_a_call_for_other_runs_loses_none_of_the_collection(undisturbed, tmp_path, capsys):
+    (tmp_path / "runs.jsonl").write_bytes((undisturbed / "runs.jsonl").read_bytes())
+    main(["figure2", "--dataset", "digits", "--output", str(tmp_path)])
+    assert (tmp_path / "runs.jsonl").read_bytes() == (undisturbed / "runs.jsonl").read_bytes()
+
+
+def test_measured_times_are_means_over_the_seeds(undisturbed):
+    _, ffdwv = json.loads((undisturbed / "table2-times.json").read_text())
+    own = [
+        json.loads((path.parent / "summary.json").read_text())
+        for path in (undisturbed / "runs").rglob("seed*/config.json")
+        if json.loads(path.read_text())["method"] == "ffdwv"
+    ]
+    for name in ("seconds", "images_per_second"):
+        expected = sum(summary[name] for summary in own) / 2
+        assert ffdwv[name]["mean"] == pytest.approx(expected)
+    shown = (undisturbed / "table2-times.md").read_text()
+    assert f"{ffdwv['seconds']['mean']:.0f} ± {ffdwv['seconds']['sd']:.0f}" in shown
+    assert shown in (undisturbed / "results.md").read_text()
+
+
 def test_tables_hold_what_the_runs_left(undisturbed):
     vanilla, ffdwv = json.loads((undisturbed / "table2.json").read_text())
     runs = {}
@@ -145,7 +174,10 @@ def test_a_method_that_is_not_registered_is_named_and_skipped(tmp_path, capsys, 
 
 @pytest.mark.parametrize(
     "options",
-    [("--datasets", "mnist"), ("--models", "vgg"), ("--", "--seed", "3")],
+    [
+        *(("--datasets", "mnist"), ("--models", "vgg"), ("--results", "nowhere")),
+        ("--", "--seed", "3"),
+    ],
     ids=" ".join,
 )
 def test_bad_options_are_one_line(options, tmp_path, capsys):

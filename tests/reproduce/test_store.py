@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from ffdwv_fast.reproduce.store import finished_runs, run_key
+from ffdwv_fast.errors import InputError
+from ffdwv_fast.reproduce.store import collection, finished_runs, run_key
 from tests.engine.test_parts import CONFIG
 
 WORDS = {"source": "/here/v.bin", "metric": "euclidean", "mean_diagonal": 0.803111}
@@ -75,3 +76,39 @@ def test_an_unfinished_run_does_not_count(tmp_path):
     leave_run(tmp_path / ".teacher.part")
     leave_run(tmp_path / "ended", replace(CONFIG, seed=8))
     assert list(finished_runs([tmp_path])) == [run_key(replace(CONFIG, seed=8))]
+
+
+def test_a_collection_holds_the_runs_but_their_weights(tmp_path):
+    theirs = replace(CONFIG, seed=8, similarity=WORDS, data_dir="/here/data")
+    for name, config in (("a", CONFIG), ("b", theirs)):
+        (leave_run(tmp_path / name, config) / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    runs = finished_runs([tmp_path])
+    file = tmp_path / "elsewhere.jsonl"
+    file.write_text(collection(runs.values()))
+    again = finished_runs([file])
+    assert list(again) == list(runs) == [run_key(CONFIG), run_key(theirs)]
+    for key, run in again.items():
+        assert run.summary == runs[key].summary == {"test_error": 5.0}
+        assert run.epochs() == runs[key].epochs() == [{"epoch": 1}]
+    assert "/here" not in file.read_text()
+    assert collection(again.values()) == file.read_text()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-20],
+        lambda text: text.replace('"summary"', '"sum"'),
+        lambda text: "[]\n",
+        lambda text: "1\n",
+        lambda text: '{"config": 1, "summary": {}, "epochs": []}\n',
+        lambda text: '{"config": {}, "summary": [], "epochs": []}\n',
+    ],
+    ids=["cut off", "a part missing", "a list", "a number", "no configuration", "no summary"],
+)
+def test_a_damaged_collection_is_refused(damage, tmp_path):
+    (leave_run(tmp_path / "a") / "metrics.jsonl").touch()
+    file = tmp_path / "runs.jsonl"
+    file.write_text(damage(collection(finished_runs([tmp_path]).values())))
+    with pytest.raises(InputError, match=r"runs\.jsonl is no collection"):
+        finished_runs([file])

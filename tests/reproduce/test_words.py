@@ -25,7 +25,7 @@ from ffdwv_fast.reproduce.words import answers, readings
 )
 def test_reading(difference, words):
     arm = Arm("digits", "resnet8", "double-ce")
-    row = Row(arm, (0,), None, None, {"vanilla": PairedDifference(*difference)}, {}, {})
+    row = Row(arm, (0,), None, None, {"vanilla": PairedDifference(*difference)}, {}, {}, {})
     n = difference[2]
     expected = f"digits resnet8 double-ce: {words}{f' (n = {n})' if n > 1 else ''}."
     assert readings([row]) == [expected]
