@@ -8,7 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
+
+from tqdm import tqdm
 
 from ffdwv_fast.reproduce.plans import Arm
 
@@ -61,12 +64,15 @@ class Workshop:
         self._done = done
         self._end = None if seconds is None else time.monotonic() + seconds
         self._active: dict[subprocess.Popen, tuple[Job, float]] = {}
+        self._waiting: list[Job] = []
+        self._spent: list[float] = []  # seconds of a run, of each job that has ended
         self.failed: list[Job] = []
         self.left: list[Job] = []
 
     def work(self, queue: Sequence[Job]) -> None:
         """Train what is queued, in that order; what was begun earlier is gone on with."""
-        waiting, total = list(queue), len(queue)
+        waiting, total = self._waiting, len(queue)
+        waiting[:] = queue
         try:
             while waiting or self._active:
                 while (place := self._startable(waiting)) is not None:
@@ -127,11 +133,27 @@ class Workshop:
     def _collect(self) -> None:
         for process in [p for p in self._active if p.poll() is not None]:
             job, start = self._active.pop(process)
-            how = f"{time.monotonic() - start:.0f} s"
             if process.returncode:
                 how = f"FAILED with status {process.returncode}, its log says why"
                 self.failed.append(job)
+            else:
+                seconds = time.monotonic() - start
+                self._spent.append(seconds / len(job.seeds))
+                how = f"{seconds:.0f} s, {self._left()}"
             print(f"  {job.arm.label}, seeds {','.join(map(str, job.seeds))}: {how}", flush=True)
+
+    def _left(self) -> str:
+        """How many runs are left, and about how long they take."""
+        now = time.monotonic()
+        jobs = [(job, 0.0) for job in self._waiting]
+        jobs += [(job, now - start) for job, start in self._active.values()]
+        mean = fmean(self._spent)
+        needed = sum(
+            max(0.0, len(job.seeds) * (self._estimate(job.arm) or mean) - spent)
+            for job, spent in jobs
+        )
+        runs = sum(len(job.seeds) for job, _ in jobs)
+        return f"{runs} runs left, ETA {tqdm.format_interval(needed / self._jobs)}"
 
 
 def available_cores() -> int:

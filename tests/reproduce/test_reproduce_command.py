@@ -15,7 +15,8 @@ from ffdwv_fast.command import run_command
 from ffdwv_fast.methods import METHODS
 from ffdwv_fast.reproduce.__main__ import main
 from ffdwv_fast.reproduce.paper import PAPER
-from ffdwv_fast.reproduce.plans import PLANS, arms, order
+from ffdwv_fast.reproduce.plans import PLANS, Arm, arms, order
+from ffdwv_fast.reproduce.runner import Job, Workshop
 
 TINY = (
     *("table2", "--dataset", "digits", "--models", "resnet8", "--epochs", "2", "--seeds", "2"),
@@ -39,7 +40,8 @@ def summaries(out) -> dict:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed")
-    subprocess.run(command(out), check=True, capture_output=True, timeout=300)
+    done = subprocess.run(command(out), check=True, capture_output=True, timeout=300, text=True)
+    (out / "said.txt").write_text(done.stdout)
     return out
 
 
@@ -58,6 +60,29 @@ def test_killed_and_started_again_it_has_the_same_tables_and_repeats_nothing(und
     assert len(after) == 4
     for name in TABLES:
         assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_it_says_what_is_left(undisturbed):
+    said = (undisturbed / "said.txt").read_text()
+    jobs = re.findall(r"seeds 0,1: \d+ s, (\d+) runs left, ETA \d\d:\d\d\n", said)
+    assert [int(runs) for runs in jobs] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("estimates", "eta"),
+    [
+        ({"vanilla": 60.0, "ffdwv": 100.0}, "03:10"),  # (3 * 60 + 2 * 100) / 2
+        ({"vanilla": 60.0}, "01:40"),  # ffdwv as the run that has ended: (3 * 60 + 2 * 10) / 2
+    ],
+    ids=["all known", "one unknown"],
+)
+def test_time_left_is_of_the_runs_that_are_left(estimates, eta, tmp_path):
+    arm = Arm("digits", "resnet8", "vanilla")
+    workshop = Workshop(tmp_path, 2, lambda arm: estimates.get(arm.method), lambda *_: False)
+    workshop._spent.append(10.0)
+    for method, seeds in (("vanilla", (0, 1, 2)), ("ffdwv", (0, 1))):
+        workshop._waiting.append(Job(arm._replace(method=method), seeds, (), method))
+    assert workshop._left() == f"5 runs left, ETA {eta}"
 
 
 def test_what_is_done_is_not_done_again(undisturbed, capsys):
