@@ -65,6 +65,7 @@ def _draw_curves(title: str, arms: Sequence[Arm], results: Curves, path: Path) -
             label=f"{_name(arm)} (n = {len(curves)})",
         )
     axes.set(title=title, xlabel="epoch", ylabel="top-1 test error, %", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
     _save(figure, path)
@@ -109,10 +110,11 @@ def draw_differences(rows: Sequence[Row], folder: Path, name: str) -> list[Path]
 def _draw_differences(title: str, rows: Sequence[Row], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    against = list(dict.fromkeys(method for row in rows for method in row.differences))
+    compared = {method for row in rows for method in row.differences}
+    against = [m for m in dict.fromkeys(row.arm.method for row in rows) if m in compared]
     size = (1.5 + 3.5 * len(against), 1.2 + 0.35 * len(rows))
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(1, len(against), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(against), sharex=True, sharey=True, squeeze=False)[0]
     for axes, method in zip(panels, against, strict=True):
         for place, row in enumerate(rows):
             d = row.differences.get(method)
