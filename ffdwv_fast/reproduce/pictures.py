@@ -84,11 +84,14 @@ def _errors_by_epoch(run: FinishedRun) -> dict[int, float]:
     return {e["epoch"]: e["test_error"] for e in run.epochs() if e["test_error"] is not None}
 
 
-def draw_differences(rows: Sequence[Row], folder: Path, name: str) -> list[Path]:
+def draw_differences(
+    rows: Sequence[Row], against: Sequence[str], folder: Path, name: str
+) -> list[Path]:
     """Paired differences with their intervals, a picture for each data set and network.
 
     Args:
         rows: of a table.
+        against: the methods that they are compared with, a panel each.
         folder: for the pictures.
         name: that their file names begin with.
 
@@ -102,16 +105,15 @@ def draw_differences(rows: Sequence[Row], folder: Path, name: str) -> list[Path]
     files = []
     for (dataset, model), own in groups.items():
         path = folder / f"{name}-{dataset}-{as_file_name(model)}-differences.png"
-        _draw_differences(f"{dataset}, {model}", own, path)
+        _draw_differences(f"{dataset}, {model}", own, against, path)
         files.append(path)
     return files
 
 
-def _draw_differences(title: str, rows: Sequence[Row], path: Path) -> None:
+def _draw_differences(title: str, rows: Sequence[Row], against: Sequence[str], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    compared = {method for row in rows for method in row.differences}
-    against = [m for m in dict.fromkeys(row.arm.method for row in rows) if m in compared]
+    against = [m for m in against if any(m in row.differences for row in rows)]
     size = (1.5 + 3.5 * len(against), 1.2 + 0.35 * len(rows))
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(against), sharex=True, sharey=True, squeeze=False)[0]

@@ -39,12 +39,12 @@ def table_section(
     """
     rows = [row(arm, plan.against, results) for arm in configs]
     said = answers(plan.questions, results) if plan.questions else readings(rows)
-    text = markdown(plan, rows, [*said, *settings(results), *left_out])
+    text = markdown(plan, rows, said, [*settings(results), *left_out])
     times = times_markdown(rows)
     _write_table(folder / plan.name, text, records(plan, rows))
     _write_table(folder / f"{plan.name}-times", times, time_records(plan, rows))
     pictures = _drawn(draw_learning_curves, results, folder, plan.name)
-    pictures += _drawn(draw_differences, rows, folder, plan.name)
+    pictures += _drawn(draw_differences, rows, plan.against, folder, plan.name)
     key = "; ".join([plan.name, *recipes_of({arm: [config] for arm, config in configs.items()})])
     return Section(key, "\n".join(filter(None, [text, times])), pictures)
 

@@ -101,20 +101,28 @@ def _of_all(runs: Mapping[int, FinishedRun], name: str) -> Sample | None:
     return None if None in values else sample(values)
 
 
-def markdown(plan: Plan, rows: Sequence[Row], sentences: Sequence[str]) -> str:
+def markdown(
+    plan: Plan, rows: Sequence[Row], readings: Sequence[str], sentences: Sequence[str]
+) -> str:
     """A plan's tables with their notes.
 
     Args:
         plan: whose.
         rows: in order.
-        sentences: on these rows, to stand before the general notes.
+        readings: sentences on what the rows say.
+        sentences: on how they came to be, to stand before the general notes.
     """
     datasets = ", ".join(dict.fromkeys(row.arm.dataset for row in rows))
     parts = [f"## {plan.title} ({datasets})", _table(_error_cells(plan, rows))]
     if any(r.metrics for r in rows):
         parts += ["Means over the same seeds:", _table(_metric_cells(rows))]
-    notes = [*sentences, *_notes(rows)]
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
+    if readings:
+        parts += ["In words:", _bullets(readings)]
+    return "\n\n".join([*parts, "Notes:", _bullets([*sentences, *_notes(rows)])]) + "\n"
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def _table(cells: Sequence[Sequence[str]]) -> str:
@@ -175,7 +183,7 @@ def times_markdown(rows: Sequence[Row]) -> str:
     """
     head = [*_ARM, *TIMES.values(), "n"]
     lines = [
-        [*_arm_cells(r.arm), *(_sample(r.times.get(name), 0) for name in TIMES), str(len(r.seeds))]
+        [*_arm_cells(r.arm), *(_sample(r.times.get(name), 1) for name in TIMES), str(len(r.seeds))]
         for r in rows
         if r.times
     ]

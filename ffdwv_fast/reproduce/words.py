@@ -56,7 +56,7 @@ def _reading(d: PairedDifference, method: str) -> str:
         ends = sorted((abs(d.low), abs(d.high)))
         return f"{_amount(d.mean)} ({ends[0]:.2f} to {ends[1]:.2f}) than with {method} (n = {d.n})"
     return (
-        f"no difference is shown; the {100 * CONFIDENCE:.0f} % interval goes from {-d.low:.2f} "
+        f"no difference is shown; the {100 * CONFIDENCE:.0f} % interval goes from {abs(d.low):.2f} "
         f"points fewer errors to {d.high:.2f} points more than with {method} (n = {d.n})"
     )
 

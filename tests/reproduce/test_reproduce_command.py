@@ -128,7 +128,7 @@ def test_measured_times_are_means_over_the_seeds(undisturbed):
         expected = sum(summary[name] for summary in own) / 2
         assert ffdwv[name]["mean"] == pytest.approx(expected)
     shown = (undisturbed / "table2-times.md").read_text()
-    assert f"{ffdwv['seconds']['mean']:.0f} ± {ffdwv['seconds']['sd']:.0f}" in shown
+    assert f"{ffdwv['seconds']['mean']:.1f} ± {ffdwv['seconds']['sd']:.1f}" in shown
     assert shown in (undisturbed / "results.md").read_text()
 
 

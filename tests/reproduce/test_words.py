@@ -19,9 +19,14 @@ from ffdwv_fast.reproduce.words import answers, readings
             "no difference is shown; the 95 % interval goes from 1.25 points fewer errors to 0.25 "
             "points more than with vanilla",
         ),
+        (
+            (0.0, 0.0, 3, 0.0, 0.0),
+            "no difference is shown; the 95 % interval goes from 0.00 points fewer errors to 0.00 "
+            "points more than with vanilla",
+        ),
         ((0.5, None, 1, None, None), "0.50 points more errors than in the one run of vanilla"),
     ],
-    ids=["fewer", "more", "unknown", "one pair"],
+    ids=["fewer", "more", "unknown", "none", "one pair"],
 )
 def test_reading(difference, words):
     arm = Arm("digits", "resnet8", "double-ce")
