@@ -186,10 +186,8 @@ def test_the_loss_scale_and_what_it_skips_go_on(kind, tmp_path):
     for record in (*expected, *records):
         del record["images_per_second"]
     assert records == expected
-    # In which later epochs the doubled scale overflows again depends on the processor's rounding.
-    skipped = [record["skipped_steps"] for record in records]
-    assert skipped[0] > 0
-    assert min(skipped) == 0
+    # Where the doubled scale overflows again depends on the processor's rounding.
+    assert records[0]["skipped_steps"] > 0
     assert min(scales) < 2.0**127  # halved
     assert any(after == 2 * before for before, after in pairwise(scales))  # and doubled again
     assert trainer.precision.scaler.state_dict() == whole.precision.scaler.state_dict()
