@@ -18,9 +18,9 @@ def readings(rows: Sequence[Row]) -> list[str]:
         rows: of the table.
     """
     return [
-        f"{row.arm.label}: {_reading(difference, method)}."
+        f"{row.arm.label}: {_reading(d, method)}."
         for row in rows
-        for method, difference in row.differences.items()
+        for method, d in row.differences.items()
     ]
 
 
