@@ -12,12 +12,13 @@ if __name__ == "__main__":  # what is imported next needs them
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from ffdwv_fast.command import ArgumentParser, run_command
 from ffdwv_fast.errors import InputError
 from ffdwv_fast.report.runs import Group, ReportRun, grouped, read_runs
-from ffdwv_fast.reproduce.statistics import PairedDifference, paired_difference
+from ffdwv_fast.reproduce.statistics import CONFIDENCE, PairedDifference, paired_difference
 
 ERROR = "validation_error"
 SAME = ("train_limit", "validation")
@@ -100,7 +101,7 @@ def candidates(groups: Sequence[Group]) -> list[Candidate]:
     found = []
     for group in groups:
         errors = {run.config.seed: float(run.summary[ERROR]) for run in group.runs}
-        found.append((sum(errors.values()) / len(errors), group.name, errors))
+        found.append((fmean(errors.values()), group.name, errors))
     found.sort(key=lambda entry: entry[:2])
     (mean, name, errors), *others = found
     return [
@@ -130,7 +131,8 @@ def _text(tried: Sequence[Candidate]) -> str:
     best, others = tried[0], tried[1:]
     width = max(len(c.name) for c in tried)
     seeds = f"seed{'s' * (len(best.errors) > 1)} {', '.join(map(str, best.errors))}"
-    lines = [f"validation error over {seeds}; minus the best one's, with 95 % interval"]
+    interval = f"{100 * CONFIDENCE:.0f} % interval"
+    lines = [f"validation error over {seeds}; minus the best one's, with {interval}"]
     lines += [f"  {c.name:<{width}}  {c.mean:6.2f} %{_difference(c)}" for c in tried]
     lines.append(f"least: {best.name}")
     close = [c.name for c in others if not c.is_told_apart]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ffdwv_fast import similarity
 from ffdwv_fast.atomic_file import replaced_file
 from ffdwv_fast.models.build import as_file_name
-from ffdwv_fast.reproduce.plans import Arm
+from ffdwv_fast.reproduce.plans import Arm, by_network
 from ffdwv_fast.reproduce.statistics import CONFIDENCE
 from ffdwv_fast.reproduce.store import FinishedRun
 from ffdwv_fast.reproduce.tables import Row
@@ -32,12 +32,9 @@ def draw_learning_curves(results: Curves, folder: Path, name: str) -> list[Path]
     Returns:
         The files.
     """
-    groups: dict[tuple[str, str], list[Arm]] = {}
-    for arm, runs in results.items():
-        if runs:
-            groups.setdefault((arm.dataset, arm.model), []).append(arm)
+    trained = (arm for arm, runs in results.items() if runs)
     files = []
-    for (dataset, model), arms in groups.items():
+    for (dataset, model), arms in by_network(trained, lambda arm: arm).items():
         path = folder / f"{name}-{dataset}-{as_file_name(model)}.png"
         _draw_curves(f"{dataset}, {model}", arms, results, path)
         files.append(path)
@@ -98,12 +95,9 @@ def draw_differences(
     Returns:
         The files; none for a data set and network without an interval.
     """
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if any(d.low is not None for d in row.differences.values()):
-            groups.setdefault((row.arm.dataset, row.arm.model), []).append(row)
+    shown = (row for row in rows if any(d.low is not None for d in row.differences.values()))
     files = []
-    for (dataset, model), own in groups.items():
+    for (dataset, model), own in by_network(shown, lambda row: row.arm).items():
         path = folder / f"{name}-{dataset}-{as_file_name(model)}-differences.png"
         _draw_differences(f"{dataset}, {model}", own, against, path)
         files.append(path)

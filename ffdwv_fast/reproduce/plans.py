@@ -1,13 +1,14 @@
 """What each table and figure consists of."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ffdwv_fast.engine.recipes import RECIPES
 from ffdwv_fast.methods import METHODS
 from ffdwv_fast.semantics.bundled import BUNDLED_SOURCE
 
+Item = TypeVar("Item")
 SEEDS_TOGETHER = 3  # of an arm before the next arm: enough for an interval, one start of Python
 DIGITS_EPOCHS = 15
 
@@ -157,6 +158,22 @@ def arms(
                 own = sources if method == "ffdwv" else sources[:1]
                 found += [Arm(dataset, model, method, source) for source in own]
     return found
+
+
+def by_network(
+    items: Iterable[Item], arm_of: Callable[[Item], Arm]
+) -> dict[tuple[str, str], list[Item]]:
+    """Put together what is of one data set and network, in the order of their first items.
+
+    Args:
+        items: whatever has an arm.
+        arm_of: an item's.
+    """
+    groups: dict[tuple[str, str], list[Item]] = {}
+    for item in items:
+        arm = arm_of(item)
+        groups.setdefault((arm.dataset, arm.model), []).append(item)
+    return groups
 
 
 def order(wanted: Iterable[Arm], seeds: Sequence[int]) -> list[tuple[Arm, int]]:

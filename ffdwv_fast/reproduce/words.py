@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ffdwv_fast.engine.config import TrainConfig
-from ffdwv_fast.reproduce.plans import Arm, Question
+from ffdwv_fast.reproduce.plans import Arm, Question, by_network
 from ffdwv_fast.reproduce.statistics import CONFIDENCE, PairedDifference
 from ffdwv_fast.reproduce.store import FinishedRun
 from ffdwv_fast.reproduce.tables import Results, Row, difference
@@ -83,10 +83,10 @@ def recipes_of(configs: Mapping[Arm, Sequence[TrainConfig]]) -> list[str]:
     Args:
         configs: by arm.
     """
-    groups: dict[tuple[str, str], list[TrainConfig]] = {}
-    for arm, own in configs.items():
-        groups.setdefault((arm.dataset, arm.model), []).extend(own)
-    return [f"{' '.join(names)}: {_recipe(own)}" for names, own in groups.items()]
+    return [
+        f"{' '.join(names)}: {_recipe([config for arm in arms for config in configs[arm]])}"
+        for names, arms in by_network(configs, lambda arm: arm).items()
+    ]
 
 
 def _recipe(configs: Sequence[TrainConfig]) -> str:
